@@ -1,0 +1,1 @@
+//! Mount an ARCP runtime in an axum Router.

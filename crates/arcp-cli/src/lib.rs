@@ -1,0 +1,1 @@
+//! The program arcp: host agents, submit jobs, follow them.

@@ -1,0 +1,1 @@
+//! Wire types of the Agent Runtime Control Protocol (ARCP) v1.1.

@@ -1,0 +1,1 @@
+//! Host AI agents behind the Agent Runtime Control Protocol (ARCP).

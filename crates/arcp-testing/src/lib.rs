@@ -1,0 +1,1 @@
+//! Fixture agents and helpers that this workspace's tests share.

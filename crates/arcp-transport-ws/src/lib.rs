@@ -1,0 +1,1 @@
+//! ARCP over WebSocket: client (ws:// and wss://) and server.
