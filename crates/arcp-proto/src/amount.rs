@@ -1,0 +1,301 @@
+//! Money and other budgeted quantities (§9.6): decimal from the wire's own digits, never binary floating point.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::decode::{DecodeError, Text, serde_by_text};
+use crate::number::Number;
+
+/// An exact decimal quantity with up to 28 significant digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Amount(Decimal);
+
+/// A text that is no amount, or one with more digits than an amount holds exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a decimal amount of at most 28 digits")]
+pub struct InvalidAmount;
+
+impl Amount {
+    /// Nothing.
+    pub const ZERO: Self = Self(Decimal::ZERO);
+
+    /// Whether the amount is zero or less, which for a budget counter means exhausted.
+    pub fn is_exhausted(self) -> bool {
+        self.0 <= Decimal::ZERO
+    }
+
+    /// Whether the amount is below zero.
+    pub fn is_negative(self) -> bool {
+        self.0 < Decimal::ZERO
+    }
+
+    /// The sum, or `None` where it cannot be held.
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).map(Self)
+    }
+
+    /// The difference, or `None` where it cannot be held.
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        self.0.checked_sub(other.0).map(Self)
+    }
+
+    /// The exact value of a JSON number, exponent included.
+    pub(crate) fn from_json_number(text: &str) -> Result<Self, InvalidAmount> {
+        let (digits, exponent) = match text.split_once(['e', 'E']) {
+            None => (text, 0),
+            Some((digits, exponent)) => (digits, exponent.parse::<i32>().map_err(|_| InvalidAmount)?),
+        };
+        let mantissa = Decimal::from_str_exact(digits).map_err(|_| InvalidAmount)?;
+        Self::scaled(mantissa, exponent).map(Self).ok_or(InvalidAmount)
+    }
+
+    fn scaled(mut mantissa: Decimal, exponent: i32) -> Option<Decimal> {
+        if mantissa.is_zero() {
+            return Some(Decimal::ZERO);
+        }
+        if exponent < 0 {
+            let scale = mantissa.scale().checked_add(exponent.unsigned_abs())?;
+            mantissa.set_scale(scale).ok()?;
+            return Some(mantissa);
+        }
+        for _ in 0..exponent {
+            mantissa = mantissa.checked_mul(Decimal::TEN)?; // ends early: no decimal survives 29 of these
+        }
+        Some(mantissa)
+    }
+}
+
+impl FromStr for Amount {
+    type Err = InvalidAmount;
+
+    /// Reads `digits ( "." digits )?` (§9.6): no sign, no exponent, no bare point.
+    fn from_str(text: &str) -> Result<Self, InvalidAmount> {
+        let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let shaped = match text.split_once('.') {
+            None => all_digits(text),
+            Some((whole, fraction)) => all_digits(whole) && all_digits(fraction),
+        };
+        if !shaped || text.len() > 64 {
+            return Err(InvalidAmount);
+        }
+        Decimal::from_str_exact(text).map(Self).map_err(|_| InvalidAmount)
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Number::from(*self).serialize(serializer)
+    }
+}
+
+/// What an amount is counted in: `USD`, `EUR`, `credits`, or a unit of the runtime's own.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Currency(Box<str>);
+
+impl Currency {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Currency {
+    type Err = InvalidAmount;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAmount> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        if text.is_empty() || text.len() > 32 || !text.bytes().all(allowed) {
+            return Err(InvalidAmount);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+serde_by_text!(Currency, "a currency of 1 to 32 letters, digits, `.`, `_` or `-`");
+
+/// One pattern of the capability `cost.budget`: `USD:5.00`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetAmount {
+    /// What is counted.
+    pub currency: Currency,
+    /// How much of it may be spent.
+    pub amount: Amount,
+}
+
+impl FromStr for BudgetAmount {
+    type Err = InvalidAmount;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAmount> {
+        let (currency, amount) = text.split_once(':').ok_or(InvalidAmount)?;
+        Ok(Self { currency: currency.parse()?, amount: amount.parse()? })
+    }
+}
+
+impl fmt::Display for BudgetAmount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.currency, self.amount)
+    }
+}
+
+serde_by_text!(BudgetAmount, "an amount such as USD:5.00");
+
+/// Counters by currency, as `job.accepted` and `job.subscribed` show them (§7.1, §7.6).
+///
+/// Written as JSON numbers. Read from numbers, `"5.00"`, or `"USD:5.00"`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Budget(BTreeMap<Currency, Amount>);
+
+impl Budget {
+    /// The counter of a currency.
+    pub fn remaining(&self, currency: &str) -> Option<Amount> {
+        self.iter().find(|(name, _)| name.as_str() == currency).map(|(_, amount)| amount)
+    }
+
+    /// Every counter, by currency.
+    pub fn iter(&self) -> impl Iterator<Item = (&Currency, Amount)> {
+        self.0.iter().map(|(currency, amount)| (currency, *amount))
+    }
+
+    /// Whether there is no counter at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sets the counter of a currency.
+    pub fn set(&mut self, currency: Currency, amount: Amount) {
+        self.0.insert(currency, amount);
+    }
+}
+
+impl FromIterator<BudgetAmount> for Budget {
+    /// Amounts of one currency are added up; a sum that cannot be held is capped at the largest amount.
+    fn from_iter<I: IntoIterator<Item = BudgetAmount>>(amounts: I) -> Self {
+        let mut counters = BTreeMap::new();
+        for BudgetAmount { currency, amount } in amounts {
+            let counter = counters.entry(currency).or_insert(Amount::ZERO);
+            *counter = counter.checked_add(amount).unwrap_or(Amount(Decimal::MAX));
+        }
+        Self(counters)
+    }
+}
+
+impl<'de> Deserialize<'de> for Budget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let counters = BTreeMap::<Currency, Counter>::deserialize(deserializer)?;
+        Ok(Self(counters.into_iter().map(|(currency, Counter(amount))| (currency, amount)).collect()))
+    }
+}
+
+struct Counter(Amount);
+
+impl<'de> Deserialize<'de> for Counter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
+        parse_counter(raw.get()).map(Self).map_err(|_| crate::decode::expected("an amount"))
+    }
+}
+
+fn parse_counter(raw: &str) -> Result<Amount, InvalidAmount> {
+    if !raw.starts_with('"') {
+        return Amount::from_json_number(raw);
+    }
+    let text: Text<'_> = serde_json::from_str(raw).map_err(|_| InvalidAmount)?;
+    let digits = text.as_str().split_once(':').map_or(text.as_str(), |(_, digits)| digits);
+    Amount::from_json_number(digits)
+}
+
+impl From<InvalidAmount> for DecodeError {
+    fn from(error: InvalidAmount) -> Self {
+        DecodeError::new("", error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(text: &str) -> Result<Amount, InvalidAmount> {
+        Amount::from_json_number(text)
+    }
+
+    #[test]
+    fn ten_dimes_make_one_and_small_change_counts() {
+        let dime = number("0.10").unwrap();
+        let sum = (0..10).fold(Amount::ZERO, |sum, _| sum.checked_add(dime).unwrap());
+        assert_eq!(sum, number("1").unwrap());
+        assert!(!number("0.0000004").unwrap().is_exhausted());
+        assert_eq!(number("4e-7"), number("0.0000004"));
+        assert_eq!(number("1.5E3"), number("1500"));
+    }
+
+    #[test]
+    fn what_cannot_be_held_exactly_is_refused() {
+        for text in [
+            "1e30",
+            "1e400",
+            "1e-400",
+            "1e99999999999",
+            "0.00000000000000000000000000001",
+            "123456789012345678901234567890",
+        ] {
+            assert_eq!(number(text), Err(InvalidAmount), "{text}");
+        }
+        assert_eq!(number("0e999999"), Ok(Amount::ZERO));
+    }
+
+    #[test]
+    fn budget_patterns_follow_the_grammar() {
+        let amount: BudgetAmount = "USD:5.00".parse().unwrap();
+        assert_eq!(amount.to_string(), "USD:5.00");
+        for bad in [
+            "USD", "USD:", ":5", "USD:-1", "USD:+1", "USD:.5", "USD:5.", "USD:1e3", "US D:1", "USD:1 ",
+            "USD:NaN",
+        ] {
+            assert!(bad.parse::<BudgetAmount>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn counters_are_numbers_and_are_read_in_three_ways() {
+        let budget: Budget =
+            serde_json::from_str(r#"{"USD":5.00,"EUR":"4.5","credits":"credits:10"}"#).unwrap();
+        assert_eq!(serde_json::to_string(&budget).unwrap(), r#"{"EUR":4.5,"USD":5.00,"credits":10}"#);
+        assert_eq!(budget.remaining("EUR"), Some(number("4.5").unwrap()));
+        assert!(serde_json::from_str::<Budget>(r#"{"USD":true}"#).is_err());
+    }
+
+    #[test]
+    fn amounts_of_one_currency_add_up() {
+        let patterns = ["USD:1.50", "EUR:1", "USD:0.5"].map(|text| text.parse().unwrap());
+        let budget: Budget = patterns.into_iter().collect();
+        assert_eq!(budget.remaining("USD"), Some(number("2").unwrap()));
+    }
+}

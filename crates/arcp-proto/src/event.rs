@@ -1,0 +1,121 @@
+//! Job events (§8): `{kind, ts, body}`, with the body left as text until it is asked for.
+
+mod body;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+pub use body::{
+    ArtifactRef, Body, ChunkEncoding, Delegate, Log, LogLevel, Metric, Progress, ResultChunk, Status,
+    Thought, ToolCall, ToolOutcome, ToolResult,
+};
+
+use crate::decode::DecodeError;
+use crate::json::Json;
+use crate::text_enum::text_enum;
+use crate::timestamp::Timestamp;
+
+text_enum! {
+    /// The kind of an event (§8.2); vendors add their own under `x-vendor.`.
+    pub enum EventKind {
+        /// A line of log.
+        Log = "log",
+        /// The agent's reasoning.
+        Thought = "thought",
+        /// The agent calls a tool.
+        ToolCall = "tool_call",
+        /// The tool has answered, or was refused.
+        ToolResult = "tool_result",
+        /// The job has reached a phase.
+        Status = "status",
+        /// A measurement, cost included.
+        Metric = "metric",
+        /// Something addressable was made.
+        ArtifactRef = "artifact_ref",
+        /// The agent delegates (§10).
+        Delegate = "delegate",
+        /// How far the job has come (§8.2.1).
+        Progress = "progress",
+        /// A piece of a streamed result (§8.4).
+        ResultChunk = "result_chunk",
+    }
+}
+
+/// The payload of `job.event` (§8.1).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// What kind.
+    pub kind: EventKind,
+    /// When it was emitted; the epoch if the runtime does not say.
+    #[serde(default = "epoch")]
+    pub ts: Timestamp,
+    /// The body, by kind.
+    #[serde(default = "Json::empty_object")]
+    pub body: Json,
+}
+
+fn epoch() -> Timestamp {
+    Timestamp::UNIX_EPOCH
+}
+
+impl Event {
+    /// An event with a body that is encoded already.
+    pub fn new(kind: EventKind, ts: Timestamp, body: Json) -> Self {
+        Self { kind, ts, body }
+    }
+
+    /// Decodes the payload of a `job.event`. The body shares the payload's memory.
+    ///
+    /// # Errors
+    /// Gives the JSON path within the payload.
+    pub fn from_json(payload: &Json) -> Result<Self, DecodeError> {
+        #[derive(Deserialize)]
+        struct Borrowed<'a> {
+            kind: EventKind,
+            ts: Option<Timestamp>,
+            #[serde(borrow)]
+            body: Option<&'a RawValue>,
+        }
+        let Borrowed { kind, ts, body } = crate::decode::from_str(payload.as_str())?;
+        let body = body.map_or_else(Json::empty_object, |raw| payload.slice(raw));
+        Ok(Self { kind, ts: ts.unwrap_or_else(epoch), body })
+    }
+
+    /// Decodes the body as its kind demands. An unknown kind yields [`Body::Other`].
+    ///
+    /// # Errors
+    /// Gives the JSON path, starting with `body`. The event itself can still be read from [`Event::body`](field@Event::body).
+    pub fn body(&self) -> Result<Body, DecodeError> {
+        Body::decode(&self.kind, &self.body).map_err(|error| error.within("body"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_may_come_first_and_is_a_slice() {
+        let payload =
+            Json::parse(r#"{"body":{"text":"a"},"ts":"2026-05-13T19:42:13Z","kind":"thought","more":1}"#)
+                .unwrap();
+        let event = Event::from_json(&payload).unwrap();
+        assert!(payload.as_str().as_bytes().as_ptr_range().contains(&event.body.as_str().as_ptr()));
+        assert!(matches!(event.body().unwrap(), Body::Thought(thought) if thought.text == "a"));
+    }
+
+    #[test]
+    fn an_unknown_kind_is_passed_through_raw() {
+        let payload = Json::parse(r#"{"kind":"x-vendor.acme.note","body":[1,2]}"#).unwrap();
+        let event = Event::from_json(&payload).unwrap();
+        assert!(matches!(event.body().unwrap(), Body::Other(body) if body.as_str() == "[1,2]"));
+        assert_eq!(event.kind.as_str(), "x-vendor.acme.note");
+    }
+
+    #[test]
+    fn a_wrong_body_is_an_error_with_a_path() {
+        let payload = Json::parse(r#"{"kind":"progress","body":{"current":"far"}}"#).unwrap();
+        let error = Event::from_json(&payload).unwrap().body().unwrap_err();
+        assert_eq!(error.to_string(), "body.current: expected a number");
+    }
+}

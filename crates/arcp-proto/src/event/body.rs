@@ -1,0 +1,374 @@
+//! The bodies of the ten event kinds (§8.2). Other names that published runtimes use for a field are read too.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::EventKind;
+use crate::decode::DecodeError;
+use crate::error_code::ErrorPayload;
+use crate::id::{CallId, CredentialId, DelegateId, JobId, ResultId};
+use crate::json::Json;
+use crate::lease::{Lease, LeaseConstraints};
+use crate::number::Number;
+use crate::secret::CredentialValue;
+use crate::text_enum::text_enum;
+
+/// The body of an event, decoded by its kind.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Body {
+    /// `log`
+    Log(Log),
+    /// `thought`
+    Thought(Thought),
+    /// `tool_call`
+    ToolCall(ToolCall),
+    /// `tool_result`
+    ToolResult(ToolResult),
+    /// `status`
+    Status(Status),
+    /// `metric`
+    Metric(Metric),
+    /// `artifact_ref`
+    ArtifactRef(ArtifactRef),
+    /// `delegate`
+    Delegate(Delegate),
+    /// `progress`
+    Progress(Progress),
+    /// `result_chunk`
+    ResultChunk(ResultChunk),
+    /// A vendor's kind, or one this version does not know: the body as it came.
+    Other(Json),
+}
+
+impl Body {
+    /// Decodes a body as its kind demands.
+    ///
+    /// # Errors
+    /// Gives the JSON path within the body.
+    pub fn decode(kind: &EventKind, body: &Json) -> Result<Self, DecodeError> {
+        match kind {
+            EventKind::Log => body.decode().map(Self::Log),
+            EventKind::Thought => body.decode().map(Self::Thought),
+            EventKind::ToolCall => body.decode().map(Self::ToolCall),
+            EventKind::ToolResult => body.decode().map(Self::ToolResult),
+            EventKind::Status => body.decode().map(Self::Status),
+            EventKind::Metric => body.decode().map(Self::Metric),
+            EventKind::ArtifactRef => body.decode().map(Self::ArtifactRef),
+            EventKind::Delegate => body.decode().map(Self::Delegate),
+            EventKind::Progress => body.decode().map(Self::Progress),
+            EventKind::ResultChunk => body.decode().map(Self::ResultChunk),
+            EventKind::Other(_) => Ok(Self::Other(body.clone())),
+        }
+    }
+}
+
+/// How loud a line of log is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogLevel {
+    /// `trace`
+    Trace,
+    /// `debug`
+    Debug,
+    /// `info`
+    Info,
+    /// `warn`
+    Warn,
+    /// `error`
+    Error,
+    /// Any other word.
+    Other(Box<str>),
+}
+
+impl LogLevel {
+    /// The word on the wire.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+impl From<&str> for LogLevel {
+    /// Letter case does not matter; `warning` is `warn`.
+    fn from(word: &str) -> Self {
+        let is = |known: &str| word.eq_ignore_ascii_case(known);
+        match word {
+            _ if is("trace") => Self::Trace,
+            _ if is("debug") => Self::Debug,
+            _ if is("info") => Self::Info,
+            _ if is("warn") || is("warning") => Self::Warn,
+            _ if is("error") => Self::Error,
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
+impl std::fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for LogLevel {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for LogLevel {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::decode::Text::deserialize(deserializer).map(|text| Self::from(text.as_str()))
+    }
+}
+
+/// `log`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// How loud.
+    pub level: LogLevel,
+    /// The line.
+    pub message: String,
+}
+
+/// `thought`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thought {
+    /// What the agent thinks.
+    pub text: String,
+}
+
+/// `tool_call`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// Which tool.
+    #[serde(alias = "name")]
+    pub tool: String,
+    /// Its arguments.
+    #[serde(default, alias = "arguments")]
+    pub args: Json,
+    /// Ties the result to the call.
+    #[serde(alias = "tool_call_id")]
+    pub call_id: CallId,
+}
+
+/// `tool_result`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolResult {
+    /// The call that this answers.
+    pub call_id: CallId,
+    /// What came of it.
+    pub outcome: ToolOutcome,
+}
+
+/// What came of a tool call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolOutcome {
+    /// What the tool returned.
+    Result(Json),
+    /// Why it did not.
+    Error(ErrorPayload),
+}
+
+#[derive(Serialize, Deserialize)]
+struct ToolResultWire {
+    #[serde(alias = "tool_call_id")]
+    call_id: CallId,
+    #[serde(default, alias = "output", skip_serializing_if = "Option::is_none")]
+    result: Option<Json>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorPayload>,
+}
+
+impl Serialize for ToolResult {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (result, error) = match &self.outcome {
+            ToolOutcome::Result(result) => (Some(result.clone()), None),
+            ToolOutcome::Error(error) => (None, Some(error.clone())),
+        };
+        ToolResultWire { call_id: self.call_id.clone(), result, error }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ToolResult {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let ToolResultWire { call_id, result, error } = ToolResultWire::deserialize(deserializer)?;
+        let outcome = match error {
+            Some(error) => ToolOutcome::Error(error),
+            None => ToolOutcome::Result(result.unwrap_or_default()),
+        };
+        Ok(Self { call_id, outcome })
+    }
+}
+
+/// `status`. The phase `credential_rotated` also has `id` and `value` (§9.8.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The phase that the job has reached.
+    pub phase: String,
+    /// One sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The credential that was rotated.
+    #[serde(default, alias = "credential_id", skip_serializing_if = "Option::is_none")]
+    pub id: Option<CredentialId>,
+    /// Its new value; for the submitter only.
+    #[serde(default, alias = "credential_value", skip_serializing_if = "Option::is_none")]
+    pub value: Option<CredentialValue>,
+}
+
+/// `metric`. A name that begins with `cost.` is charged to the budget of its unit (§9.6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metric {
+    /// What was measured.
+    pub name: String,
+    /// How much, with the digits it came with.
+    pub value: Number,
+    /// In what unit; for costs, the currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Further dimensions.
+    #[serde(default, alias = "dims", alias = "attributes", skip_serializing_if = "Option::is_none")]
+    pub dimensions: Option<BTreeMap<String, Json>>,
+}
+
+/// `artifact_ref`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactRef {
+    /// Where it is.
+    pub uri: String,
+    /// Its media type.
+    #[serde(default, alias = "media_type", skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// Its size in bytes.
+    #[serde(default, alias = "size_bytes", skip_serializing_if = "Option::is_none")]
+    pub byte_size: Option<u64>,
+    /// Its SHA-256 digest in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// `delegate` (§10). Some published runtimes name the child here and leave the rest out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delegate {
+    /// Ties the child's `job.accepted` to this event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegate_id: Option<DelegateId>,
+    /// The agent that is to run.
+    pub agent: String,
+    /// What it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Json>,
+    /// What it is to be allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_request: Option<Lease>,
+    /// Bounds on its lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_constraints: Option<LeaseConstraints>,
+    /// The child, where the runtime names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child_job_id: Option<JobId>,
+}
+
+/// `progress` (§8.2.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// How far; not negative.
+    pub current: Number,
+    /// How far it goes; absent if nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<Number>,
+    /// What is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<String>,
+    /// One sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// `result_chunk` (§8.4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultChunk {
+    /// The result that it is part of.
+    pub result_id: ResultId,
+    /// Its place, from 0.
+    pub chunk_seq: u64,
+    /// The text, or base64 of the bytes.
+    pub data: String,
+    /// Which of the two.
+    pub encoding: ChunkEncoding,
+    /// Whether more follow.
+    pub more: bool,
+}
+
+text_enum! {
+    /// How the data of a chunk is written (§8.4).
+    pub enum ChunkEncoding {
+        /// As text.
+        Utf8 = "utf8",
+        /// As base64 of bytes.
+        Base64 = "base64",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(kind: &str, body: &str) -> Result<Body, DecodeError> {
+        Body::decode(&EventKind::from(kind), &Json::parse(body.to_owned()).unwrap())
+    }
+
+    #[test]
+    fn names_that_other_runtimes_use_are_read() {
+        let Body::ToolCall(call) =
+            decode("tool_call", r#"{"tool_call_id":"c","name":"search","arguments":{"q":1}}"#).unwrap()
+        else {
+            panic!("not a call");
+        };
+        assert_eq!(
+            serde_json::to_string(&call).unwrap(),
+            r#"{"tool":"search","args":{"q":1},"call_id":"c"}"#
+        );
+        let Body::ToolResult(result) =
+            decode("tool_result", r#"{"tool_call_id":"c","output":[1],"error":null}"#).unwrap()
+        else {
+            panic!("not a result");
+        };
+        assert_eq!(serde_json::to_string(&result).unwrap(), r#"{"call_id":"c","result":[1]}"#);
+        let artifact =
+            decode("artifact_ref", r#"{"uri":"u","media_type":"text/html","size_bytes":3}"#).unwrap();
+        assert!(matches!(artifact, Body::ArtifactRef(artifact) if artifact.byte_size == Some(3)));
+        assert!(
+            matches!(decode("log", r#"{"level":"WARNING","message":""}"#).unwrap(), Body::Log(log) if log.level == LogLevel::Warn)
+        );
+        assert!(matches!(decode("delegate", r#"{"child_job_id":"j","agent":"a"}"#), Ok(Body::Delegate(_))));
+    }
+
+    #[test]
+    fn a_rotated_credential_does_not_print() {
+        let status =
+            decode("status", r#"{"phase":"credential_rotated","id":"cred_1","value":"sk-9"}"#).unwrap();
+        assert!(!format!("{status:?}").contains("sk-9"));
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        let Body::Metric(metric) =
+            decode("metric", r#"{"name":"cost.x","value":0.10,"unit":"USD","dims":{"a":1}}"#).unwrap()
+        else {
+            panic!("not a metric");
+        };
+        assert_eq!(
+            serde_json::to_string(&metric).unwrap(),
+            r#"{"name":"cost.x","value":0.10,"unit":"USD","dimensions":{"a":1}}"#
+        );
+    }
+}

@@ -1,0 +1,170 @@
+//! [`Json`]: one JSON value as the text it came in, decoded when somebody asks.
+
+use std::fmt;
+
+use bytestring::ByteString;
+use serde::de::{DeserializeOwned, Deserializer};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::decode::{self, DecodeError};
+
+/// One JSON value, held as text: cheap to clone, to share and to write into an envelope again.
+///
+/// A `Json` that was taken out of a received frame is a slice of that frame and keeps it alive.
+/// Its `Debug` shows a length only, since any payload may hold a secret.
+///
+/// Nesting is followed to 128 levels when a value is decoded; deeper values are an error then.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Json(ByteString);
+
+impl Json {
+    /// Takes `text`, which must be one JSON value with nothing after it.
+    ///
+    /// # Errors
+    /// Says at which line and column the text stops being JSON.
+    pub fn parse(text: impl Into<ByteString>) -> Result<Self, DecodeError> {
+        let text = text.into();
+        let trimmed = {
+            let raw: &RawValue = decode::from_str(&text)?;
+            text.slice_ref(raw.get())
+        };
+        Ok(Self(trimmed))
+    }
+
+    /// Encodes a value.
+    ///
+    /// # Errors
+    /// When `Serialize` fails, or a map has keys that are not strings.
+    pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
+        let text = serde_json::to_string(value).map_err(EncodeError)?;
+        Ok(Self(text.into()))
+    }
+
+    /// Decodes the value.
+    ///
+    /// # Errors
+    /// Gives the JSON path of what does not fit `T`, relative to this value.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        decode::from_str(&self.0)
+    }
+
+    /// The value `null`.
+    pub fn null() -> Self {
+        Self(ByteString::from_static("null"))
+    }
+
+    /// The value `{}`.
+    pub fn empty_object() -> Self {
+        Self(ByteString::from_static("{}"))
+    }
+
+    /// Whether this is `null`.
+    pub fn is_null(&self) -> bool {
+        &*self.0 == "null"
+    }
+
+    /// Whether this is an object.
+    pub fn is_object(&self) -> bool {
+        self.0.starts_with('{')
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text, shared.
+    pub fn into_text(self) -> ByteString {
+        self.0
+    }
+
+    /// The length of the text in bytes.
+    #[allow(clippy::len_without_is_empty, reason = "a JSON value is never empty")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// A value whose text is known to be JSON: what serde or this crate has just written.
+    pub(crate) fn trusted(text: impl Into<ByteString>) -> Self {
+        Self(text.into())
+    }
+
+    /// The part of this value that `raw` borrows, sharing the memory.
+    pub(crate) fn slice(&self, raw: &RawValue) -> Self {
+        Self(self.0.slice_ref(raw.get()))
+    }
+}
+
+impl Default for Json {
+    fn default() -> Self {
+        Self::null()
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Json({} bytes)", self.0.len())
+    }
+}
+
+impl From<serde_json::Value> for Json {
+    fn from(value: serde_json::Value) -> Self {
+        Self::trusted(value.to_string())
+    }
+}
+
+impl From<&RawValue> for Json {
+    fn from(raw: &RawValue) -> Self {
+        Self::trusted(raw.get().to_owned())
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The text was checked when it came in; borrowing it as a RawValue checks it again and copies nothing.
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Self::trusted(String::from(Box::<str>::from(raw))))
+    }
+}
+
+/// A value that could not be written as JSON.
+#[derive(Debug, thiserror::Error)]
+#[error("value cannot be encoded as JSON")]
+pub struct EncodeError(#[source] serde_json::Error);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_kept_as_it_came_and_debug_hides_it() {
+        let json = Json::parse(" {\"b\": 1.10, \"a\":\"s3cret\"} ").unwrap();
+        assert_eq!(json.as_str(), "{\"b\": 1.10, \"a\":\"s3cret\"}");
+        assert_eq!(format!("{json:?}"), "Json(25 bytes)");
+        assert_eq!(serde_json::to_string(&json).unwrap(), json.as_str());
+        assert!(json.is_object() && !json.is_null());
+    }
+
+    #[test]
+    fn deep_nesting_is_carried_and_refused_when_decoded() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let json = Json::parse(deep).unwrap();
+        let error = json.decode::<serde_json::Value>().unwrap_err();
+        assert!(error.reason().contains("recursion limit"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_one_value_is_refused() {
+        for text in ["", "nul", "{} {}", "{\"a\":}", "\u{feff}{}"] {
+            assert!(Json::parse(text).is_err(), "{text:?} was taken");
+        }
+    }
+}
