@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod layers;
 mod markdown;
 mod readme;
 mod run;
@@ -22,6 +23,8 @@ struct Cli {
 enum Command {
     /// The rules that neither the compiler nor clippy knows
     Tidy,
+    /// Which crate may depend on which
+    Layers,
     /// Write README.md from the front page of crates/arcp/src/lib.rs
     Readme(readme::Options),
 }
@@ -29,6 +32,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Tidy => tidy::run(),
+        Command::Layers => layers::run(),
         Command::Readme(options) => readme::run(&options),
     };
     match outcome {
