@@ -10,6 +10,7 @@ mod layers;
 mod markdown;
 mod readme;
 mod run;
+mod test;
 mod tidy;
 
 #[derive(Parser)]
@@ -21,6 +22,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Every check of the project, in the order in which a failure is cheapest to find
+    Test(test::Options),
     /// The rules that neither the compiler nor clippy knows
     Tidy,
     /// Which crate may depend on which
@@ -31,6 +34,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Test(options) => test::run(&options),
         Command::Tidy => tidy::run(),
         Command::Layers => layers::run(),
         Command::Readme(options) => readme::run(&options),
