@@ -1,2 +1,49 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands, run as `cargo xtask <command>`. This file only dispatches: each command is
+//! a module of its own.
+#![allow(clippy::print_stdout, reason = "a command-line tool answers on stdout")]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod layers;
+mod markdown;
+mod readme;
+mod run;
+mod test;
+mod tidy;
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "The project's own commands", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Every check of the project, in the order in which a failure is cheapest to find
+    Test(test::Options),
+    /// The rules that neither the compiler nor clippy knows
+    Tidy,
+    /// Which crate may depend on which
+    Layers,
+    /// Write README.md from the front page of crates/arcp/src/lib.rs
+    Readme(readme::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Test(options) => test::run(&options),
+        Command::Tidy => tidy::run(),
+        Command::Layers => layers::run(),
+        Command::Readme(options) => readme::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
