@@ -1,0 +1,49 @@
+//! What came in over a connection, decoded before any state is touched.
+
+use arcp_proto::{ByteString, DecodeError, Envelope, EnvelopeError, Message, MessageId};
+
+/// One frame as a machine takes it. Decoding needs no state, so that a driver can do it outside of its locks.
+#[derive(Debug)]
+pub struct Incoming(pub(crate) Result<Received, Unreadable>);
+
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) envelope: Envelope,
+    /// The payload; its error names the place in the payload.
+    pub(crate) message: Result<Message, DecodeError>,
+}
+
+/// A frame that is no envelope.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    pub(crate) reason: String,
+    pub(crate) request_id: Option<MessageId>,
+    /// Whether the peer speaks another major version: then nothing it says can be relied on.
+    pub(crate) foreign_version: bool,
+}
+
+impl Incoming {
+    /// Decodes a text frame.
+    pub fn text(frame: impl Into<ByteString>) -> Self {
+        Self(match Envelope::decode(frame) {
+            Ok(envelope) => {
+                let message = envelope.message();
+                Ok(Received { envelope, message })
+            }
+            Err(undecodable) => Err(Unreadable {
+                reason: undecodable.error.to_string(),
+                request_id: undecodable.id,
+                foreign_version: undecodable.error == EnvelopeError::Version,
+            }),
+        })
+    }
+
+    /// A frame that was no text.
+    pub fn binary(bytes: usize) -> Self {
+        Self(Err(Unreadable {
+            reason: format!("binary frame of {bytes} bytes: envelopes are carried in text frames"),
+            request_id: None,
+            foreign_version: false,
+        }))
+    }
+}

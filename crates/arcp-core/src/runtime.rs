@@ -1,0 +1,325 @@
+//! The runtime's side of the protocol as one machine: connections, sessions, jobs and what ties them together.
+
+mod agents;
+mod config;
+mod connection;
+mod connections;
+mod event;
+mod handshake;
+mod idempotency;
+mod job;
+mod log;
+mod requests;
+mod resume;
+mod session;
+mod sessions;
+mod submit;
+mod timers;
+mod transmit;
+mod write;
+mod writes;
+
+use std::collections::{HashMap, VecDeque};
+
+use arcp_proto::{Envelope, ErrorCode, ErrorPayload, JobId, MessageId, Payload, SessionId, session as wire};
+
+pub use agents::{Agents, DuplicateAgent, ResolvedAgent};
+pub use config::{Config, Limits, implemented_features};
+pub use event::{Event, JobSpec, StopCause};
+pub use handshake::AuthenticationError;
+pub use job::{EmitError, Flow, Outcome};
+pub use log::{Draft, Entry, JobHead};
+pub use transmit::{Close, NumberedEntry, Transmit};
+pub use write::{Batch, JobRecord, SessionRecord, Write};
+
+use self::connection::{Connection, Phase};
+use self::connections::Connections;
+use self::idempotency::Keys;
+use self::job::Job;
+use self::session::Next;
+use self::sessions::Sessions;
+use self::timers::{Timer, Timers};
+use self::writes::Writes;
+use crate::incoming::Incoming;
+use crate::random::{Ids, Random};
+use crate::time::{Instant, Now};
+
+/// Names a connection towards the machine; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionKey(u64);
+
+/// Names a session towards the machine; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct SessionKey(u64);
+
+/// Names a job towards the machine; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobKey(u64);
+
+/// The runtime's side of ARCP, without I/O.
+///
+/// # Contract
+///
+/// The machine is told what happened with `handle_*`, told what to do with commands ([`emit`](Self::emit),
+/// [`finish`](Self::finish), [`shut_down`](Self::shut_down)), and asked what to do next with `poll_*`. After **every**
+/// `handle_*` or command the driver
+///
+/// 1. takes [`poll_write`](Self::poll_write) until it is empty, commits the batches in order, and reports each with
+///    [`handle_committed`](Self::handle_committed), now or later;
+/// 2. takes [`poll_event`](Self::poll_event) until it is empty and does what the events ask;
+/// 3. arms one timer for [`poll_timeout`](Self::poll_timeout), and calls [`handle_timeout`](Self::handle_timeout) when
+///    it is due.
+///
+/// For each connection, [`Event::Transmit`] says that [`poll_transmit`](Self::poll_transmit) has something.
+///
+/// Architecture invariant: no clock, no randomness and no iteration over a hash map reaches the wire from here. The same
+/// inputs give the same outputs.
+pub struct Runtime {
+    config: Config,
+    ids: Ids,
+    connections: Connections,
+    sessions: Sessions,
+    jobs: HashMap<JobKey, Job>,
+    job_ids: HashMap<JobId, JobKey>,
+    /// Jobs that have ended, in the order of their ends.
+    finished: VecDeque<JobKey>,
+    keys: Keys,
+    timers: Timers,
+    events: VecDeque<Event>,
+    writes: Writes,
+    next_key: u64,
+    shutting_down: bool,
+}
+
+impl Runtime {
+    /// A runtime with no connection and no session.
+    pub fn new(config: Config, random: Box<dyn Random>) -> Self {
+        Self {
+            config,
+            ids: Ids::new(random),
+            connections: Connections::default(),
+            sessions: Sessions::default(),
+            jobs: HashMap::new(),
+            job_ids: HashMap::new(),
+            finished: VecDeque::new(),
+            keys: Keys::default(),
+            timers: Timers::default(),
+            events: VecDeque::new(),
+            writes: Writes::new(),
+            next_key: 0,
+            shutting_down: false,
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Whether frames of a connection should be read now. Once this is false, [`Event::Read`] says when it is not.
+    pub fn wants_frames(&mut self, connection_key: ConnectionKey) -> bool {
+        let limit = self.config.limits.answers;
+        let Some(connection) = self.connections.by_key_mut(connection_key) else { return false };
+        let wants = match connection.phase {
+            Phase::Hello | Phase::Open(_) => connection.answers.len() < limit,
+            Phase::Authenticating(_) | Phase::Closing => false,
+        };
+        connection.read_paused = !wants;
+        wants
+    }
+
+    /// A peer has connected. It has the handshake timeout to introduce itself.
+    pub fn handle_connected(&mut self, now: Now) -> ConnectionKey {
+        let key = ConnectionKey(self.next_key());
+        let deadline = now.monotonic + self.config.limits.handshake_timeout;
+        self.connections.insert(key, Connection::new(deadline));
+        self.timers.set(deadline, Timer::Handshake(key));
+        if self.shutting_down {
+            self.close(key, Close::GoingAway);
+        }
+        key
+    }
+
+    /// A frame has come in. For a connection that is gone or closing this does nothing.
+    pub fn handle_frame(&mut self, now: Now, connection_key: ConnectionKey, incoming: Incoming) {
+        match self.connections.by_key(connection_key).map(|connection| &connection.phase) {
+            Some(Phase::Hello) => self.introduce(now, connection_key, incoming),
+            Some(Phase::Open(session)) => {
+                let session = *session;
+                self.request(now, connection_key, session, incoming);
+            }
+            Some(Phase::Authenticating(introduction)) => {
+                let request_id = Some(introduction.request_id.clone());
+                let message = "session.hello must be answered before anything else is said";
+                self.refuse_handshake(now, connection_key, ErrorCode::InvalidRequest, message, request_id);
+            }
+            Some(Phase::Closing) | None => {}
+        }
+    }
+
+    /// A frame was too large to be read; nothing more can be read from this connection.
+    pub fn handle_oversized_frame(&mut self, now: Now, connection_key: ConnectionKey, limit: usize) {
+        let Some(connection) = self.connections.by_key(connection_key) else { return };
+        let session_id = connection.session().and_then(|session| self.sessions.by_key(session)).map(|s| s.id().clone());
+        let message = format!("frame is above the limit of {limit} bytes");
+        let error = ErrorPayload::new(ErrorCode::InvalidRequest, message);
+        self.answer_error(now, connection_key, session_id, wire::Error { error, request_id: None, job_id: None });
+        self.close(connection_key, Close::TooLarge);
+    }
+
+    /// A connection is gone. Its session goes on and can be resumed within the window (§6.3).
+    pub fn handle_disconnected(&mut self, now: Now, connection_key: ConnectionKey) {
+        let Some(connection) = self.connections.remove(connection_key) else { return };
+        self.timers.clear(connection.handshake_deadline, Timer::Handshake(connection_key));
+        if let Some(session) = connection.session() {
+            self.disconnect_session(now, session, connection_key);
+        }
+    }
+
+    /// A timer is due. Calling this early or twice does no harm.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(timer) = self.timers.pop(now.monotonic) {
+            match timer {
+                Timer::Handshake(connection) => self.handshake_is_late(now, connection),
+                Timer::ResumeWindow(session) => self.window_is_over(now, session),
+                Timer::OldToken(session) => self.drop_old_token(session, Some(now.monotonic)),
+                Timer::MaxRuntime(job) => self.stop(now, job, StopCause::TimedOut, None),
+                Timer::LeaseExpiry(job) => self.stop(now, job, StopCause::LeaseExpired, None),
+                Timer::Grace(job) => self.grace_is_over(now, job),
+                Timer::OldestKey => self.forget_keys(now.monotonic),
+            }
+        }
+    }
+
+    /// A batch is written; what it speaks of may now be sent.
+    pub fn handle_committed(&mut self, position: u64) {
+        self.writes.commit(position);
+        self.connections.committed(&mut self.events);
+    }
+
+    /// Ends every job with `INTERNAL_ERROR`, which invites to try again, and closes every connection with 1001 once
+    /// everything is sent. New connections are closed at once.
+    pub fn shut_down(&mut self, now: Now) {
+        self.shutting_down = true;
+        self.end_all_jobs(now);
+        for connection in self.connections.keys() {
+            self.close(connection, Close::GoingAway);
+        }
+    }
+
+    /// The next batch to write.
+    pub fn poll_write(&mut self) -> Option<Batch> {
+        self.writes.take()
+    }
+
+    /// The next thing to do.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Takes up to `max` things to write to a connection into `out`. When it takes fewer, [`Event::Transmit`] will say
+    /// when there is more.
+    pub fn poll_transmit(&mut self, connection_key: ConnectionKey, max: usize, out: &mut Vec<Transmit>) {
+        let committed = self.writes.committed();
+        let limits = &self.config.limits;
+        let Some(connection) = self.connections.by_key_mut(connection_key) else { return };
+        let mut taken = 0;
+        let mut uncommitted = false;
+        while taken < max {
+            match connection.answers.front() {
+                None => break,
+                Some(answer) if answer.position > committed => {
+                    uncommitted = true;
+                    break;
+                }
+                Some(_) => {}
+            }
+            if let Some(answer) = connection.answers.pop_front() {
+                out.push(Transmit::Frame(answer.frame));
+                taken += 1;
+            }
+        }
+        if connection.read_paused
+            && matches!(connection.phase, Phase::Open(_))
+            && connection.answers.len() < limits.answers
+        {
+            connection.read_paused = false;
+            self.events.push_back(Event::Read(connection_key));
+        }
+        // A numbered message may not overtake the answers that were given before it.
+        let session = connection.session().filter(|_| !uncommitted);
+        if let Some(session) = session.and_then(|key| self.sessions.by_key_mut(key)) {
+            while taken < max {
+                match session.next_to_send(committed) {
+                    Next::Entry(entry) => out.push(Transmit::Entry(entry)),
+                    Next::Uncommitted => {
+                        uncommitted = true;
+                        break;
+                    }
+                    Next::Nothing => break,
+                }
+                taken += 1;
+            }
+            if !session.waiting.is_empty() && session.has_room(limits) {
+                let waiting = session.waiting.drain(..);
+                self.events.extend(waiting.map(Event::Wake));
+            }
+        }
+        if taken == max {
+            return; // there may be more; the driver asks again
+        }
+        connection.woken = false;
+        if uncommitted {
+            self.connections.await_commit(connection_key);
+        } else if let Some(close) = connection.close.take() {
+            out.push(Transmit::Close(close));
+        }
+    }
+
+    fn next_key(&mut self) -> u64 {
+        self.next_key += 1;
+        self.next_key
+    }
+
+    /// Closes a connection once everything before is sent.
+    fn close(&mut self, connection_key: ConnectionKey, close: Close) {
+        if let Some(connection) = self.connections.by_key_mut(connection_key)
+            && connection.close.is_none()
+        {
+            connection.close = Some(close);
+            if !matches!(connection.phase, Phase::Open(_)) {
+                connection.phase = Phase::Closing;
+            }
+            self.connections.wake(connection_key, &mut self.events);
+        }
+    }
+
+    /// Sends an answer on a connection.
+    fn answer<P: Payload>(
+        &mut self,
+        now: Now,
+        connection_key: ConnectionKey,
+        session_id: Option<SessionId>,
+        payload: &P,
+        dress: impl FnOnce(&mut Envelope),
+    ) {
+        let mut envelope = Envelope::new(MessageId::from_ulid(self.ids.ulid(now)), payload);
+        envelope.session_id = session_id;
+        dress(&mut envelope);
+        let position = self.writes.settled_at();
+        self.connections.answer(connection_key, &envelope, position, &mut self.events);
+    }
+
+    fn answer_error(&mut self, now: Now, connection: ConnectionKey, session_id: Option<SessionId>, error: wire::Error) {
+        // A strict peer drops a session.error without a session id: give it one, even if there is no such session.
+        let session_id = session_id.unwrap_or_else(|| SessionId::from_ulid(self.ids.ulid(now)));
+        self.answer(now, connection, Some(session_id), &error, |envelope| {
+            envelope.job_id = error.job_id.clone();
+        });
+    }
+}

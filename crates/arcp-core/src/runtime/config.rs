@@ -1,0 +1,91 @@
+//! What a runtime is told at start: its name, what it offers, its limits.
+
+use std::time::Duration;
+
+use arcp_proto::session::Peer;
+use arcp_proto::{Feature, Features};
+
+use super::Agents;
+
+/// The configuration of a [`Runtime`](super::Runtime).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What `session.welcome` calls this runtime.
+    pub identity: Peer,
+    /// The agents that can be submitted to.
+    pub agents: Agents,
+    /// What this runtime offers; a session has what its client asked for of these.
+    pub features: Features,
+    /// The limits.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A runtime with these agents, every feature this version implements, and the default limits.
+    pub fn new(identity: Peer, agents: Agents) -> Self {
+        Self { identity, agents, features: implemented_features(), limits: Limits::default() }
+    }
+}
+
+/// The features that this version of the runtime machine implements.
+pub fn implemented_features() -> Features {
+    [Feature::LeaseExpiresAt, Feature::Progress, Feature::AgentVersions].into_iter().collect()
+}
+
+/// Every limit of a runtime, with what happens at it.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// A connection that has not said a good `session.hello` by then is closed with 1008. 10 s.
+    pub handshake_timeout: Duration,
+    /// How long after its disconnect a session can be resumed; then it is forgotten. 600 s. Written in whole
+    /// seconds, at least 1.
+    pub resume_window: Duration,
+    /// Sessions of one principal. At the limit its longest disconnected one makes room; if all are connected the
+    /// handshake is refused with `PERMISSION_DENIED`. 64.
+    pub sessions_per_principal: usize,
+    /// Jobs of one session that have not ended; one more is refused with `INTERNAL_ERROR`, which is retryable. 256.
+    pub jobs_per_session: usize,
+    /// Events that wait to be sent to one session; beyond it the agents that its jobs run wait too. 1,024.
+    pub send_window_events: usize,
+    /// The same in bytes of payload. 4 MiB.
+    pub send_window_bytes: usize,
+    /// Events that are kept for a resume of one session, those that wait to be sent included; the oldest go first,
+    /// and a resume below what is kept is refused with `RESUME_WINDOW_EXPIRED`. 65,536.
+    pub buffer_events: usize,
+    /// The same in bytes of payload. 64 MiB.
+    pub buffer_bytes: usize,
+    /// Answers that wait to be sent over one connection; at the limit nothing more is read from it. 256.
+    pub answers: usize,
+    /// The payload of one event or inline result, in bytes; a larger event is refused to the agent, a larger result
+    /// ends its job in `INTERNAL_ERROR`. 1,000,000: a frame stays below the 1 MiB that published clients read.
+    pub payload_bytes: usize,
+    /// How long a job may go on after it was cancelled or has run out of time; then its task is aborted. 30 s.
+    pub cancel_grace: Duration,
+    /// How long an `idempotency_key` is remembered. 24 h.
+    pub idempotency_window: Duration,
+    /// Keys that are remembered; the oldest are forgotten early. 100,000.
+    pub idempotency_keys: usize,
+    /// Jobs that are remembered after their end; those without a key go first-ended first. 10,000.
+    pub finished_jobs: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake_timeout: Duration::from_secs(10),
+            resume_window: Duration::from_secs(600),
+            sessions_per_principal: 64,
+            jobs_per_session: 256,
+            send_window_events: 1_024,
+            send_window_bytes: 4 << 20,
+            buffer_events: 65_536,
+            buffer_bytes: 64 << 20,
+            answers: 256,
+            payload_bytes: 1_000_000,
+            cancel_grace: Duration::from_secs(30),
+            idempotency_window: Duration::from_secs(24 * 60 * 60),
+            idempotency_keys: 100_000,
+            finished_jobs: 10_000,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! All connections, and the wish to be written to or read from again.
+
+use std::collections::{HashMap, VecDeque};
+
+use arcp_proto::{ByteString, Envelope};
+
+use super::connection::{Answer, Connection};
+use super::{ConnectionKey, Event};
+
+#[derive(Default)]
+pub(super) struct Connections {
+    by_key: HashMap<ConnectionKey, Connection>,
+    /// Connections that have something to send which is not committed yet.
+    uncommitted: Vec<ConnectionKey>,
+}
+
+impl Connections {
+    pub(super) fn insert(&mut self, key: ConnectionKey, connection: Connection) {
+        self.by_key.insert(key, connection);
+    }
+
+    pub(super) fn remove(&mut self, key: ConnectionKey) -> Option<Connection> {
+        self.by_key.remove(&key)
+    }
+
+    pub(super) fn by_key(&self, key: ConnectionKey) -> Option<&Connection> {
+        self.by_key.get(&key)
+    }
+
+    pub(super) fn by_key_mut(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
+        self.by_key.get_mut(&key)
+    }
+
+    /// Every connection, in the order in which they came.
+    pub(super) fn keys(&self) -> Vec<ConnectionKey> {
+        let mut keys: Vec<_> = self.by_key.keys().copied().collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Has the driver told, once, that there is something to transmit.
+    pub(super) fn wake(&mut self, key: ConnectionKey, events: &mut VecDeque<Event>) {
+        if let Some(connection) = self.by_key.get_mut(&key)
+            && !connection.woken
+        {
+            connection.woken = true;
+            events.push_back(Event::Transmit(key));
+        }
+    }
+
+    /// Queues a frame that has no number, to be sent once what has been written so far is committed.
+    pub(super) fn answer(
+        &mut self,
+        key: ConnectionKey,
+        envelope: &Envelope,
+        position: u64,
+        events: &mut VecDeque<Event>,
+    ) {
+        let frame: ByteString = envelope.encode();
+        if let Some(connection) = self.by_key.get_mut(&key)
+            && connection.close.is_none()
+        {
+            connection.answers.push_back(Answer { frame, position });
+            self.wake(key, events);
+        }
+    }
+
+    /// Notes that a connection has to be woken by the next commit.
+    pub(super) fn await_commit(&mut self, key: ConnectionKey) {
+        self.uncommitted.push(key);
+    }
+
+    pub(super) fn committed(&mut self, events: &mut VecDeque<Event>) {
+        for key in std::mem::take(&mut self.uncommitted) {
+            self.wake(key, events);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What a runtime machine asks of the world around it.
+
+use arcp_proto::session::Peer;
+use arcp_proto::{BearerToken, JobId, Json, Lease, LeaseConstraints, SessionId, TraceContext, TraceId};
+
+use super::{ConnectionKey, JobKey, ResolvedAgent};
+use crate::principal::Principal;
+
+/// Something that the driver of a [`Runtime`](super::Runtime) has to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// Find out whose token this is and say it with
+    /// [`handle_authenticated`](super::Runtime::handle_authenticated). Until then nothing more is read.
+    Authenticate {
+        /// Who waits for the answer.
+        connection: ConnectionKey,
+        /// The token.
+        token: BearerToken,
+        /// Who the client says it is.
+        client: Option<Peer>,
+    },
+    /// There is something to transmit; ask [`poll_transmit`](super::Runtime::poll_transmit).
+    Transmit(ConnectionKey),
+    /// A connection that was not being read may be read again.
+    Read(ConnectionKey),
+    /// Run the agent of a job.
+    Start(Box<JobSpec>),
+    /// Tell the agent of a job to stop. It has until [`Event::Abort`].
+    Stop(JobKey, StopCause),
+    /// The job has ended while its agent was still running: end its task.
+    Abort(JobKey),
+    /// The agent of a job may emit again.
+    Wake(JobKey),
+}
+
+/// Why a job is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopCause {
+    /// Its client cancelled it (§7.4).
+    Cancelled,
+    /// It has run for `max_runtime_sec` (§7.3).
+    TimedOut,
+    /// Its lease has expired (§9.5).
+    LeaseExpired,
+}
+
+/// Everything that an agent may know of its job.
+#[derive(Clone, Debug)]
+pub struct JobSpec {
+    /// For commands to the machine.
+    pub job: JobKey,
+    /// The job.
+    pub job_id: JobId,
+    /// The agent that is to run.
+    pub agent: ResolvedAgent,
+    /// What it is given.
+    pub input: Json,
+    /// Whose job it is.
+    pub principal: Principal,
+    /// The session that submitted it.
+    pub session_id: SessionId,
+    /// The job that delegated to it.
+    pub parent_job_id: Option<JobId>,
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// The submitter's whole trace context, if it gave one.
+    pub trace_context: Option<TraceContext>,
+    /// What it may do.
+    pub lease: Lease,
+    /// Bounds on that.
+    pub lease_constraints: LeaseConstraints,
+}

@@ -1,0 +1,251 @@
+//! The handshake (§6.1, §6.2): one good `session.hello`, a principal, a welcome; or one refusal and the door.
+
+use arcp_proto::session::{
+    self as wire, Auth, ClientCapabilities, Hello, Resume, ResumeRequest, RuntimeCapabilities, Welcome,
+};
+use arcp_proto::{BearerToken, ErrorCode, ErrorPayload, Message, MessageId, ResumeToken, SessionId};
+
+use super::connection::{Introduction, Phase};
+use super::session::Session;
+use super::timers::Timer;
+use super::{Close, ConnectionKey, Event, Runtime, SessionKey, SessionRecord, Write};
+use crate::incoming::{Incoming, Received};
+use crate::principal::Principal;
+use crate::time::Now;
+
+/// Why a token was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthenticationError {
+    /// The token is unknown, wrong or out of date; the client is not told which.
+    #[error("token is not valid")]
+    Invalid,
+    /// It could not be found out now; trying again may succeed.
+    #[error("authentication is not available")]
+    Unavailable,
+}
+
+struct Refusal {
+    code: ErrorCode,
+    message: String,
+}
+
+fn refusal(code: ErrorCode, message: impl Into<String>) -> Refusal {
+    Refusal { code, message: message.into() }
+}
+
+impl Runtime {
+    /// Takes the first message of a connection. Nothing is written and nobody learns of it before it is authenticated.
+    pub(super) fn introduce(&mut self, now: Now, connection_key: ConnectionKey, incoming: Incoming) {
+        let received = match incoming.0 {
+            Ok(received) => received,
+            Err(bad) => {
+                let code = ErrorCode::InvalidRequest;
+                return self.refuse_handshake(now, connection_key, code, &bad.reason, bad.request_id);
+            }
+        };
+        let request_id = received.envelope.id.clone();
+        match introduction(received) {
+            Err(Refusal { code, message }) => {
+                self.refuse_handshake(now, connection_key, code, &message, Some(request_id));
+            }
+            Ok((introduction, token)) => {
+                let client = introduction.client.clone();
+                if let Some(connection) = self.connections.by_key_mut(connection_key) {
+                    connection.phase = Phase::Authenticating(Box::new(introduction));
+                    self.events.push_back(Event::Authenticate { connection: connection_key, token, client });
+                }
+            }
+        }
+    }
+
+    /// Answers [`Event::Authenticate`].
+    pub fn handle_authenticated(
+        &mut self,
+        now: Now,
+        connection_key: ConnectionKey,
+        outcome: Result<Principal, AuthenticationError>,
+    ) {
+        let Some(connection) = self.connections.by_key_mut(connection_key) else { return };
+        if !matches!(connection.phase, Phase::Authenticating(_)) {
+            return; // refused or closed in the meantime
+        }
+        let Phase::Authenticating(introduction) = std::mem::replace(&mut connection.phase, Phase::Closing) else {
+            return;
+        };
+        let request_id = introduction.request_id.clone();
+        let opened = match outcome {
+            Ok(principal) => self.open(now, connection_key, principal, *introduction),
+            Err(error @ AuthenticationError::Invalid) => Err(refusal(ErrorCode::Unauthenticated, error.to_string())),
+            Err(error @ AuthenticationError::Unavailable) => Err(refusal(ErrorCode::InternalError, error.to_string())),
+        };
+        match opened {
+            Ok(()) => self.events.push_back(Event::Read(connection_key)),
+            Err(Refusal { code, message }) => {
+                self.refuse_handshake(now, connection_key, code, &message, Some(request_id));
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        now: Now,
+        connection_key: ConnectionKey,
+        principal: Principal,
+        introduction: Introduction,
+    ) -> Result<(), Refusal> {
+        let token = self.ids.resume_token();
+        let session_key = match introduction.resume {
+            Some(resume) => self
+                .resume(now, connection_key, &principal, &resume, token.digest())
+                .map_err(|error| refusal(error.code, error.message))?,
+            None => self.open_new(now, principal, &introduction.features, &token)?,
+        };
+        if let Some(connection) = self.connections.by_key_mut(connection_key) {
+            connection.phase = Phase::Open(session_key);
+            let deadline = connection.handshake_deadline;
+            self.timers.clear(deadline, Timer::Handshake(connection_key));
+        }
+        if let Some(session) = self.sessions.by_key_mut(session_key) {
+            session.connection = Some(connection_key);
+            session.disconnected = None;
+        }
+        self.record_session(session_key);
+        self.welcome(now, connection_key, session_key, token);
+        self.connections.wake(connection_key, &mut self.events);
+        Ok(())
+    }
+
+    fn open_new(
+        &mut self,
+        now: Now,
+        principal: Principal,
+        features: &arcp_proto::Features,
+        token: &ResumeToken,
+    ) -> Result<SessionKey, Refusal> {
+        let limit = self.config.limits.sessions_per_principal;
+        if self.sessions.of(&principal).len() >= limit {
+            match self.sessions.longest_disconnected(&principal) {
+                Some(session) => self.forget_session(session),
+                None => {
+                    let message = format!("principal has {limit} connected sessions, which is the limit");
+                    return Err(refusal(ErrorCode::PermissionDenied, message));
+                }
+            }
+        }
+        let features = self.config.features.intersection(features);
+        let session = Session::new(self.ids.ulid(now), principal, features, token.digest());
+        let key = SessionKey(self.next_key());
+        self.sessions.insert(key, session);
+        Ok(key)
+    }
+
+    fn welcome(&mut self, now: Now, connection_key: ConnectionKey, session_key: SessionKey, token: ResumeToken) {
+        let Some(session) = self.sessions.by_key(session_key) else { return };
+        let session_id = session.id().clone();
+        let welcome = Welcome {
+            session_id: Some(session_id.clone()),
+            accepted_at: Some(now.wall),
+            runtime: Some(self.config.identity.clone()),
+            resume_token: Some(token),
+            resume_window_sec: Some(self.config.limits.resume_window.as_secs().max(1)),
+            heartbeat_interval_sec: None,
+            capabilities: RuntimeCapabilities {
+                encodings: vec!["json".to_owned()],
+                features: session.features.clone(),
+                agents: self.config.agents.inventory(),
+            },
+        };
+        self.answer(now, connection_key, Some(session_id), &welcome, |_| {});
+    }
+
+    /// Writes down how a session stands.
+    pub(super) fn record_session(&mut self, session_key: SessionKey) {
+        let Some(session) = self.sessions.by_key(session_key) else { return };
+        self.writes.push(Write::Session(SessionRecord {
+            session_id: session.id().clone(),
+            principal: session.principal.clone(),
+            features: session.features.clone(),
+            resume_token: session.token,
+            disconnected_at: session.disconnected.map(|(_, wall)| wall),
+        }));
+    }
+
+    pub(super) fn handshake_is_late(&mut self, now: Now, connection_key: ConnectionKey) {
+        let Some(connection) = self.connections.by_key(connection_key) else { return };
+        if matches!(connection.phase, Phase::Hello | Phase::Authenticating(_)) {
+            let message = "no session.hello within the handshake timeout";
+            self.refuse_handshake(now, connection_key, ErrorCode::Unauthenticated, message, None);
+        }
+    }
+
+    pub(super) fn refuse_handshake(
+        &mut self,
+        now: Now,
+        connection_key: ConnectionKey,
+        code: ErrorCode,
+        message: &str,
+        request_id: Option<MessageId>,
+    ) {
+        tracing::debug!(%code, message, "handshake refused");
+        let error = ErrorPayload::new(code, message);
+        self.answer_error(now, connection_key, None, wire::Error { error, request_id, job_id: None });
+        if let Some(connection) = self.connections.by_key_mut(connection_key) {
+            connection.phase = Phase::Closing;
+        }
+        self.close(connection_key, Close::Refused);
+    }
+}
+
+/// Reads the first message: who it is, what it can do, which session it wants back, and its token.
+fn introduction(received: Received) -> Result<(Introduction, BearerToken), Refusal> {
+    let Received { envelope, message } = received;
+    let invalid = |message: String| refusal(ErrorCode::InvalidRequest, message);
+    let (client, auth, capabilities, resume) = match message.map_err(|error| invalid(error.to_string()))? {
+        Message::SessionHello(hello) => {
+            let resume = resume_of(&hello, envelope.session_id);
+            (hello.client, hello.auth, hello.capabilities, resume?)
+        }
+        Message::SessionResume(request) => {
+            let ResumeRequest { client, auth, capabilities, session_id, resume_token, last_event_seq } = request;
+            let session_id = session_id.or(envelope.session_id);
+            let session_id = session_id.ok_or_else(|| invalid("payload: missing field `session_id`".to_owned()))?;
+            (client, auth, capabilities, Some(Resume { session_id, resume_token, last_event_seq }))
+        }
+        _ => return Err(invalid("first message must be session.hello".to_owned())),
+    };
+    check_encodings(&capabilities)?;
+    let token = bearer_token(auth)?;
+    let features = capabilities.features;
+    Ok((Introduction { request_id: envelope.id, client, features, resume }, token))
+}
+
+/// The resume block of a hello, wherever the peer put it.
+fn resume_of(hello: &Hello, envelope_session: Option<SessionId>) -> Result<Option<Resume>, Refusal> {
+    if let Some(resume) = &hello.resume {
+        return Ok(Some(resume.clone()));
+    }
+    let Some(resume_token) = hello.resume_token.clone() else { return Ok(None) };
+    let Some(session_id) = envelope_session else {
+        return Err(refusal(ErrorCode::InvalidRequest, "resume_token without a session_id: name it on the envelope"));
+    };
+    Ok(Some(Resume { session_id, resume_token, last_event_seq: hello.last_event_seq.unwrap_or(0) }))
+}
+
+fn check_encodings(capabilities: &ClientCapabilities) -> Result<(), Refusal> {
+    let encodings = &capabilities.encodings;
+    if encodings.is_empty() || encodings.iter().any(|encoding| encoding == "json") {
+        return Ok(());
+    }
+    Err(refusal(ErrorCode::InvalidRequest, "payload.capabilities.encodings: only json is spoken here"))
+}
+
+fn bearer_token(auth: Option<Auth>) -> Result<BearerToken, Refusal> {
+    let missing = |what: &str| refusal(ErrorCode::Unauthenticated, what);
+    let auth = auth.ok_or_else(|| missing("payload.auth is missing"))?;
+    if auth.scheme != "bearer" {
+        return Err(missing("payload.auth.scheme: only bearer is known"));
+    }
+    let token = auth.token.filter(|token| !token.expose().is_empty());
+    token.ok_or_else(|| missing("payload.auth.token is missing"))
+}

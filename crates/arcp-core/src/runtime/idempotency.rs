@@ -1,0 +1,48 @@
+//! Idempotency keys (§7.2): one key of one principal is one job, for as long as it is remembered.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::JobKey;
+use crate::fingerprint::Fingerprint;
+use crate::principal::Principal;
+use crate::time::Instant;
+
+/// Keys, compared per principal as a pair.
+#[derive(Default)]
+pub(super) struct Keys {
+    claims: HashMap<(Principal, Box<str>), Claim>,
+    /// Oldest first; every claim is in here once.
+    order: VecDeque<(Instant, Principal, Box<str>)>,
+}
+
+pub(super) struct Claim {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) job: JobKey,
+}
+
+impl Keys {
+    pub(super) fn find(&self, principal: &Principal, key: &str) -> Option<&Claim> {
+        // A borrowed pair is no key of the map; two small copies are cheaper than a second level of maps.
+        self.claims.get(&(principal.clone(), key.into()))
+    }
+
+    pub(super) fn claim(&mut self, now: Instant, principal: Principal, key: Box<str>, claim: Claim) {
+        self.order.push_back((now, principal.clone(), key.clone()));
+        self.claims.insert((principal, key), claim);
+    }
+
+    /// When the oldest key was claimed.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.order.front().map(|(claimed, ..)| *claimed)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    pub(super) fn forget_oldest(&mut self) -> Option<(Principal, Box<str>, JobKey)> {
+        let (_, principal, key) = self.order.pop_front()?;
+        let (pair, claim) = self.claims.remove_entry(&(principal, key))?;
+        Some((pair.0, pair.1, claim.job))
+    }
+}

@@ -1,0 +1,318 @@
+//! Jobs (§7.3): running, asked to stop, ended; with one terminal message whatever races.
+
+use std::sync::Arc;
+
+use arcp_proto::job::{Accepted, FinalStatus, JobError, JobResult};
+use arcp_proto::{ErrorCode, ErrorPayload, Json, MessageType, Payload};
+
+use super::log::{Draft, Entry, JobHead};
+use super::timers::Timer;
+use super::{Event, JobKey, Runtime, SessionKey, StopCause, Write};
+use crate::principal::Principal;
+use crate::time::{Instant, Now};
+
+pub(super) struct Job {
+    pub(super) head: Arc<JobHead>,
+    pub(super) principal: Principal,
+    /// The session that submitted it, and the only one that may cancel it (§7.4).
+    pub(super) owner: SessionKey,
+    /// The sessions that are sent its messages.
+    pub(super) followers: Vec<SessionKey>,
+    /// What its submitter was told, but for the request's id.
+    pub(super) accepted: Accepted,
+    /// Whether an idempotency key keeps it.
+    pub(super) keyed: bool,
+    /// Whether it would be forgotten by now, but for its key.
+    pub(super) outlived: bool,
+    /// Timers that die with it.
+    pub(super) timers: Vec<(Instant, Timer)>,
+    pub(super) stopping: Option<Stopping>,
+    next_index: u64,
+    /// The terminal message, once it has ended.
+    pub(super) terminal: Option<Arc<Entry>>,
+}
+
+/// A job that has been told to stop, and with what it will end.
+pub(super) struct Stopping {
+    pub(super) cause: StopCause,
+    reason: Option<String>,
+}
+
+/// How the agent of a job has ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// With a result.
+    Success(Json),
+    /// In an error.
+    Failure(ErrorPayload),
+    /// By a panic, whose text stays in the runtime's log.
+    Panicked,
+}
+
+/// What became of an emission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// It was taken; wait for [`Event::Wake`] before the next one.
+    Wait,
+}
+
+/// Why an event was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmitError {
+    /// The job has ended.
+    #[error("job has ended")]
+    Ended,
+    /// The event is too large for one frame.
+    #[error("event payload of {bytes} bytes is above the limit of {limit}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+}
+
+impl Job {
+    pub(super) fn new(head: JobHead, principal: Principal, owner: SessionKey, accepted: Accepted, keyed: bool) -> Self {
+        Self {
+            head: Arc::new(head),
+            principal,
+            owner,
+            followers: vec![owner],
+            accepted,
+            keyed,
+            outlived: false,
+            timers: Vec::new(),
+            stopping: None,
+            next_index: 0,
+            terminal: None,
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.terminal.is_some()
+    }
+}
+
+impl Runtime {
+    /// Takes an event from the agent of a job.
+    ///
+    /// # Errors
+    /// When the job has ended or the event is too large; nothing has happened then.
+    pub fn emit(&mut self, job_key: JobKey, draft: Draft) -> Result<Flow, EmitError> {
+        let limit = self.config.limits.payload_bytes;
+        let job = self.jobs.get(&job_key).filter(|job| !job.has_ended()).ok_or(EmitError::Ended)?;
+        if draft.payload.len() > limit {
+            return Err(EmitError::TooLarge { bytes: draft.payload.len(), limit });
+        }
+        let entry = Entry {
+            job: Arc::clone(&job.head),
+            index: job.next_index,
+            message_type: MessageType::JobEvent,
+            kind: Some(draft.kind),
+            ts: draft.ts,
+            payload: draft.payload,
+            position: self.writes.position(),
+        };
+        self.append(job_key, entry);
+        Ok(self.flow(job_key))
+    }
+
+    /// Whether the agent of a job has to wait, and if so, has it woken later.
+    fn flow(&mut self, job_key: JobKey) -> Flow {
+        let Some(job) = self.jobs.get(&job_key) else { return Flow::Continue };
+        let limits = &self.config.limits;
+        let mut flow = Flow::Continue;
+        for session in &job.followers {
+            let Some(session) = self.sessions.by_key_mut(*session) else { continue };
+            if session.is_full(limits) {
+                session.waiting.push(job_key);
+                flow = Flow::Wait;
+                break;
+            }
+        }
+        flow
+    }
+
+    /// Takes how the agent of a job has ended. For a job that has ended already this does nothing.
+    ///
+    /// A job that was told to stop ends in that, whatever its agent came to in the meantime.
+    pub fn finish(&mut self, now: Now, job_key: JobKey, outcome: Outcome) {
+        let Some(job) = self.jobs.get(&job_key).filter(|job| !job.has_ended()) else { return };
+        let (status, payload, message_type) = match (&job.stopping, outcome) {
+            (Some(stopping), _) => error_message(now, stopping.final_status(), stopping.error()),
+            (None, Outcome::Success(result)) => self.success_message(now, result),
+            (None, Outcome::Failure(error)) => error_message(now, FinalStatus::Error, error),
+            (None, Outcome::Panicked) => {
+                let error = ErrorPayload::new(ErrorCode::InternalError, "agent panicked");
+                error_message(now, FinalStatus::Error, error)
+            }
+        };
+        self.end(now, job_key, status, payload, message_type);
+    }
+
+    fn success_message(&self, now: Now, result: Json) -> (FinalStatus, Json, MessageType) {
+        let limit = self.config.limits.payload_bytes;
+        if result.len() > limit {
+            let message = format!("result of {} bytes is above the inline limit of {limit}", result.len());
+            return error_message(now, FinalStatus::Error, ErrorPayload::new(ErrorCode::InternalError, message));
+        }
+        let result = JobResult {
+            final_status: FinalStatus::Success,
+            result: Some(result),
+            result_id: None,
+            result_size: None,
+            summary: None,
+            completed_at: Some(now.wall),
+        };
+        (FinalStatus::Success, result.to_json(), MessageType::JobResult)
+    }
+
+    /// Gives a job its terminal message.
+    fn end(&mut self, now: Now, job_key: JobKey, status: FinalStatus, payload: Json, message_type: MessageType) {
+        let Some(job) = self.jobs.get(&job_key) else { return };
+        let entry = Entry {
+            job: Arc::clone(&job.head),
+            index: job.next_index,
+            message_type,
+            kind: None,
+            ts: now.wall,
+            payload,
+            position: self.writes.position(),
+        };
+        let job_id = job.head.job_id.clone();
+        let entry = self.append(job_key, entry);
+        self.writes.push(Write::JobEnded(job_id, status));
+        let Some(job) = self.jobs.get_mut(&job_key) else { return };
+        job.terminal = Some(entry);
+        for (at, timer) in job.timers.drain(..) {
+            self.timers.clear(at, timer);
+        }
+        let owner = job.owner;
+        let principal = job.principal.clone();
+        for follower in std::mem::take(&mut job.followers) {
+            if let Some(session) = self.sessions.by_key_mut(follower) {
+                session.following.retain(|key| *key != job_key);
+            }
+        }
+        if let Some(session) = self.sessions.by_key_mut(owner) {
+            session.running -= 1;
+        }
+        self.sessions.job_ended(&principal);
+        self.finished.push_back(job_key);
+        self.forget_finished_jobs();
+    }
+
+    /// Stores an entry and shows it to every follower.
+    fn append(&mut self, job_key: JobKey, entry: Entry) -> Arc<Entry> {
+        let entry = Arc::new(entry);
+        self.writes.append(Arc::clone(&entry));
+        if let Some(job) = self.jobs.get_mut(&job_key) {
+            job.next_index += 1;
+        }
+        let followers = self.jobs.get(&job_key).map(|job| job.followers.as_slice()).unwrap_or_default();
+        for follower in followers {
+            let Some(session) = self.sessions.by_key_mut(*follower) else { continue };
+            if session.push(&entry, &self.config.limits)
+                && let Some(connection) = session.connection
+            {
+                self.connections.wake(connection, &mut self.events);
+            }
+        }
+        entry
+    }
+
+    /// Tells a job to stop; the first cause is the one that counts.
+    pub(super) fn stop(&mut self, now: Now, job_key: JobKey, cause: StopCause, reason: Option<String>) {
+        let Some(job) = self.jobs.get_mut(&job_key) else { return };
+        if job.has_ended() || job.stopping.is_some() {
+            return;
+        }
+        job.stopping = Some(Stopping { cause, reason });
+        self.events.push_back(Event::Stop(job_key, cause));
+        let deadline = now.monotonic + self.config.limits.cancel_grace;
+        self.set_job_timer(job_key, deadline, Timer::Grace(job_key));
+    }
+
+    /// Sets a timer that is cleared when the job ends.
+    pub(super) fn set_job_timer(&mut self, job_key: JobKey, at: Instant, timer: Timer) {
+        if let Some(job) = self.jobs.get_mut(&job_key) {
+            job.timers.push((at, timer));
+            self.timers.set(at, timer);
+        }
+    }
+
+    /// Ends a job whose agent did not stop in time.
+    pub(super) fn grace_is_over(&mut self, now: Now, job_key: JobKey) {
+        let Some(job) = self.jobs.get(&job_key).filter(|job| !job.has_ended()) else { return };
+        tracing::warn!(job_id = %job.head.job_id, "agent did not stop in time, its task is aborted");
+        self.finish(now, job_key, Outcome::Panicked);
+        self.events.push_back(Event::Abort(job_key));
+    }
+
+    /// Ends every job that has not ended, with an error that invites to try again (§12).
+    pub(super) fn end_all_jobs(&mut self, now: Now) {
+        let mut running: Vec<JobKey> =
+            self.jobs.iter().filter(|(_, job)| !job.has_ended()).map(|(key, _)| *key).collect();
+        running.sort_unstable();
+        for job_key in running {
+            let error = ErrorPayload::new(ErrorCode::InternalError, "runtime is shutting down");
+            let (status, payload, message_type) = error_message(now, FinalStatus::Error, error);
+            self.end(now, job_key, status, payload, message_type);
+            self.events.push_back(Event::Abort(job_key));
+        }
+    }
+
+    fn forget_finished_jobs(&mut self) {
+        while self.finished.len() > self.config.limits.finished_jobs {
+            let Some(oldest) = self.finished.pop_front() else { return };
+            match self.jobs.get_mut(&oldest) {
+                Some(job) if job.keyed => job.outlived = true,
+                _ => self.forget_job(oldest),
+            }
+        }
+    }
+
+    /// A job whose idempotency key is forgotten is forgotten with it, unless it would still be known without.
+    pub(super) fn release_key(&mut self, job_key: JobKey) {
+        let Some(job) = self.jobs.get_mut(&job_key) else { return };
+        job.keyed = false;
+        if job.outlived {
+            self.forget_job(job_key);
+        }
+    }
+
+    fn forget_job(&mut self, job_key: JobKey) {
+        if let Some(job) = self.jobs.remove(&job_key) {
+            self.job_ids.remove(&job.head.job_id);
+            self.writes.push(Write::JobGone(job.head.job_id.clone()));
+        }
+    }
+}
+
+fn error_message(now: Now, final_status: FinalStatus, error: ErrorPayload) -> (FinalStatus, Json, MessageType) {
+    let message = JobError { final_status: final_status.clone(), error, completed_at: Some(now.wall) };
+    (final_status, message.to_json(), MessageType::JobError)
+}
+
+impl Stopping {
+    fn final_status(&self) -> FinalStatus {
+        match self.cause {
+            StopCause::Cancelled => FinalStatus::Cancelled,
+            StopCause::TimedOut => FinalStatus::TimedOut,
+            StopCause::LeaseExpired => FinalStatus::Error,
+        }
+    }
+
+    fn error(&self) -> ErrorPayload {
+        let (code, message) = match self.cause {
+            StopCause::Cancelled => (ErrorCode::Cancelled, "job was cancelled by its client"),
+            StopCause::TimedOut => (ErrorCode::Timeout, "job exceeded its max_runtime_sec"),
+            StopCause::LeaseExpired => (ErrorCode::LeaseExpired, "lease expired during execution"),
+        };
+        ErrorPayload::new(code, self.reason.as_deref().filter(|reason| !reason.is_empty()).unwrap_or(message))
+    }
+}

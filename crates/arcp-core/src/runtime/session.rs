@@ -1,0 +1,166 @@
+//! A session: what it may use, and its own numbered view onto the jobs it follows (§6, §8.3).
+//!
+//! A session outlives its connections. Nothing here knows how frames get to anybody.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arcp_proto::{Digest, Features, SessionId, Timestamp, Ulid};
+
+use super::log::Entry;
+use super::transmit::{NumberedEntry, SessionHead};
+use super::{ConnectionKey, JobKey, Limits};
+use crate::principal::Principal;
+use crate::time::{Instant, Now};
+
+pub(super) struct Session {
+    pub(super) head: Arc<SessionHead>,
+    pub(super) principal: Principal,
+    pub(super) features: Features,
+    /// The connection that carries it, while there is one.
+    pub(super) connection: Option<ConnectionKey>,
+    /// Since when there is none.
+    pub(super) disconnected: Option<(Instant, Timestamp)>,
+    /// The digest of the token that resumes it.
+    pub(super) token: Digest,
+    /// The token before that, until it is dead: the welcome with the new one may have been lost.
+    pub(super) old_token: Option<(Digest, Instant)>,
+    /// Jobs that it submitted and that have not ended.
+    pub(super) running: usize,
+    /// Jobs whose messages it is sent.
+    pub(super) following: Vec<JobKey>,
+    /// Jobs whose agents wait until more has been sent.
+    pub(super) waiting: Vec<JobKey>,
+    view: View,
+}
+
+/// Numbered messages: some sent and kept for a resume, the rest still to be sent.
+#[derive(Default)]
+struct View {
+    /// The number of the first entry that is kept.
+    first: u64,
+    entries: VecDeque<Arc<Entry>>,
+    bytes: usize,
+    /// The number up to which everything has been handed to the connection.
+    sent: u64,
+    unsent_bytes: usize,
+}
+
+impl Session {
+    pub(super) fn new(ulid: Ulid, principal: Principal, features: Features, token: Digest) -> Self {
+        let head = SessionHead { session_id: SessionId::from_ulid(ulid), salt: ulid.random() };
+        Self {
+            head: Arc::new(head),
+            principal,
+            features,
+            connection: None,
+            disconnected: None,
+            token,
+            old_token: None,
+            running: 0,
+            following: Vec::new(),
+            waiting: Vec::new(),
+            view: View { first: 1, ..View::default() },
+        }
+    }
+
+    pub(super) fn id(&self) -> &SessionId {
+        &self.head.session_id
+    }
+
+    /// The number of the last message; 0 before the first.
+    pub(super) fn head_seq(&self) -> u64 {
+        self.view.first + self.view.entries.len() as u64 - 1
+    }
+
+    /// The number after which a resume can still begin: everything later is kept.
+    pub(super) fn resumable_from(&self) -> u64 {
+        self.view.first - 1
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.view.sent
+    }
+
+    /// Numbers a message, unless it needs a feature that this session does not have. Forgets the oldest messages
+    /// beyond the limits, but none that a live connection still has to carry. Returns whether there is now something
+    /// to send.
+    pub(super) fn push(&mut self, entry: &Arc<Entry>, limits: &Limits) -> bool {
+        if entry.feature().is_some_and(|feature| !self.features.contains(&feature)) {
+            return false;
+        }
+        let view = &mut self.view;
+        view.bytes += entry.payload.len();
+        view.unsent_bytes += entry.payload.len();
+        view.entries.push_back(Arc::clone(entry));
+        while view.entries.len() > limits.buffer_events.max(1) || view.bytes > limits.buffer_bytes {
+            if self.connection.is_some() && view.first > view.sent {
+                break;
+            }
+            view.forget_first();
+        }
+        self.connection.is_some()
+    }
+
+    /// Whether agents have to wait before they emit more (§6.5): only ever while a connection is there to carry it.
+    pub(super) fn is_full(&self, limits: &Limits) -> bool {
+        let unsent = self.head_seq() - self.view.sent;
+        self.connection.is_some()
+            && (unsent >= limits.send_window_events as u64 || self.view.unsent_bytes >= limits.send_window_bytes)
+    }
+
+    /// Whether so much has been sent that waiting agents may go on.
+    pub(super) fn has_room(&self, limits: &Limits) -> bool {
+        let unsent = self.head_seq() - self.view.sent;
+        self.connection.is_none()
+            || (unsent * 2 <= limits.send_window_events as u64 && self.view.unsent_bytes * 2 <= limits.send_window_bytes)
+    }
+
+    /// The next message to send, if it is committed; then it counts as sent.
+    pub(super) fn next_to_send(&mut self, committed: u64) -> Next {
+        let view = &mut self.view;
+        let event_seq = view.sent + 1;
+        let offset = (event_seq - view.first) as usize;
+        let Some(entry) = view.entries.get(offset) else { return Next::Nothing };
+        if entry.position > committed {
+            return Next::Uncommitted;
+        }
+        view.sent = event_seq;
+        view.unsent_bytes -= entry.payload.len();
+        Next::Entry(NumberedEntry { session: Arc::clone(&self.head), event_seq, entry: Arc::clone(entry) })
+    }
+
+    /// Goes back to `last_event_seq`, which must be within what is kept: all later messages are to be sent again.
+    pub(super) fn rewind(&mut self, last_event_seq: u64) {
+        let view = &mut self.view;
+        debug_assert!(last_event_seq + 1 >= view.first);
+        view.sent = last_event_seq;
+        let sent = (last_event_seq + 1 - view.first) as usize;
+        view.unsent_bytes = view.entries.iter().skip(sent).map(|entry| entry.payload.len()).sum();
+    }
+
+    /// Whether `token` resumes this session now. Compares digests, in constant time.
+    pub(super) fn accepts_token(&self, token: Digest, now: Now) -> bool {
+        let old = self.old_token.is_some_and(|(old, until)| (old == token) & (now.monotonic < until));
+        (self.token == token) | old
+    }
+}
+
+pub(super) enum Next {
+    Entry(NumberedEntry),
+    Uncommitted,
+    Nothing,
+}
+
+impl View {
+    fn forget_first(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.bytes -= entry.payload.len();
+            if self.first > self.sent {
+                self.unsent_bytes -= entry.payload.len();
+                self.sent = self.first;
+            }
+            self.first += 1;
+        }
+    }
+}

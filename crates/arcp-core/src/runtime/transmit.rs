@@ -1,0 +1,100 @@
+//! What goes out over a connection, encoded by whoever writes it.
+
+use std::sync::Arc;
+
+use arcp_proto::{ByteString, Envelope, MessageId, SessionId, Ulid};
+
+use super::log::Entry;
+
+/// Something to write to a connection.
+#[derive(Debug)]
+pub enum Transmit {
+    /// A frame.
+    Frame(ByteString),
+    /// A message of a job's log; encode it with [`NumberedEntry::encode`], outside of any lock.
+    Entry(NumberedEntry),
+    /// Close the connection, in order, after everything before it. Nothing follows.
+    Close(Close),
+}
+
+/// Why a connection is closed, in WebSocket terms (RFC 6455 §7.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Close {
+    /// 1000: the session was closed.
+    Normal,
+    /// 1001: the runtime is going away.
+    GoingAway,
+    /// 1008: the handshake was refused, or the peer speaks another protocol.
+    Refused,
+    /// 1009: a frame was larger than is read.
+    TooLarge,
+    /// 1011: the runtime cannot go on.
+    Internal,
+    /// 4409: the session was resumed over another connection.
+    ResumedElsewhere,
+}
+
+impl Close {
+    /// The WebSocket close code.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Normal => 1000,
+            Self::GoingAway => 1001,
+            Self::Refused => 1008,
+            Self::TooLarge => 1009,
+            Self::Internal => 1011,
+            Self::ResumedElsewhere => 4409,
+        }
+    }
+
+    /// The reason in words.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Normal => "session closed",
+            Self::GoingAway => "runtime is shutting down",
+            Self::Refused => "refused",
+            Self::TooLarge => "frame too large",
+            Self::Internal => "runtime error",
+            Self::ResumedElsewhere => "session resumed elsewhere",
+        }
+    }
+}
+
+/// A message of a job's log with the number that one session gave it.
+#[derive(Debug)]
+pub struct NumberedEntry {
+    pub(super) session: Arc<SessionHead>,
+    pub(super) event_seq: u64,
+    pub(super) entry: Arc<Entry>,
+}
+
+/// What every numbered message of a session has in common.
+#[derive(Debug)]
+pub(super) struct SessionHead {
+    pub(super) session_id: SessionId,
+    /// Start of the count that makes envelope ids.
+    pub(super) salt: u128,
+}
+
+impl NumberedEntry {
+    /// Encodes the envelope around the shared payload.
+    ///
+    /// The same entry of the same session gives the same bytes whenever it is encoded, its `id` included: a replay
+    /// is a repetition (§6.3).
+    pub fn encode(&self) -> ByteString {
+        let Self { session, event_seq, entry } = self;
+        let millis = u64::try_from(entry.ts.as_millis()).unwrap_or(0);
+        let ulid = Ulid::from_parts(millis, session.salt.wrapping_add(u128::from(*event_seq)));
+        let mut envelope = Envelope::with_payload(
+            MessageId::from_ulid(ulid),
+            entry.message_type.clone(),
+            entry.payload.clone(),
+        );
+        envelope.session_id = Some(session.session_id.clone());
+        envelope.trace_id = Some(entry.job.trace_id);
+        envelope.job_id = Some(entry.job.job_id.clone());
+        envelope.event_seq = Some(*event_seq);
+        envelope.encode()
+    }
+}
