@@ -45,6 +45,8 @@ pub struct Limits {
     pub sessions_per_principal: usize,
     /// Jobs of one session that have not ended; one more is refused with `INTERNAL_ERROR`, which is retryable. 256.
     pub jobs_per_session: usize,
+    /// The same for all sessions of one principal together, those that are gone included. 1,000.
+    pub jobs_per_principal: usize,
     /// Events that wait to be sent to one session; beyond it the agents that its jobs run wait too. 1,024.
     pub send_window_events: usize,
     /// The same in bytes of payload. 4 MiB.
@@ -76,6 +78,7 @@ impl Default for Limits {
             resume_window: Duration::from_secs(600),
             sessions_per_principal: 64,
             jobs_per_session: 256,
+            jobs_per_principal: 1_000,
             send_window_events: 1_024,
             send_window_bytes: 4 << 20,
             buffer_events: 65_536,

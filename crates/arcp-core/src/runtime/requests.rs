@@ -4,7 +4,8 @@ use arcp_proto::job::Cancelled;
 use arcp_proto::session::{self as wire, Closed, Pong};
 use arcp_proto::{ErrorCode, ErrorPayload, Feature, JobId, Message, MessageId, MessageType};
 
-use super::{Close, ConnectionKey, Phase, Runtime, SessionKey, StopCause};
+use super::connection::Phase;
+use super::{Close, ConnectionKey, Runtime, SessionKey, StopCause};
 use crate::incoming::{Incoming, Received};
 use crate::time::Now;
 
@@ -31,7 +32,7 @@ impl Runtime {
                 let request = Request { connection, session, id: bad.request_id };
                 self.refuse(now, &request, ErrorPayload::new(ErrorCode::InvalidRequest, bad.reason), None);
                 if bad.foreign_version {
-                    self.close_session(connection, Close::Refused);
+                    self.close_session(now, &request, Close::Refused);
                 }
                 return;
             }
@@ -59,9 +60,9 @@ impl Runtime {
             Message::SessionClose(_) => {
                 let session_id = self.session_id(session);
                 self.answer(now, connection, session_id, &Closed::default(), |_| {});
-                self.close_session(connection, Close::Normal);
+                self.close_session(now, &request, Close::Normal);
             }
-            Message::SessionBye(_) => self.close_session(connection, Close::Normal),
+            Message::SessionBye(_) => self.close_session(now, &request, Close::Normal),
             Message::SessionListJobs(_) => self.refuse_unnegotiated(now, &request, &Feature::ListJobs),
             Message::JobSubscribe(_) | Message::JobUnsubscribe(_) => {
                 self.refuse_unnegotiated(now, &request, &Feature::Subscribe);
@@ -127,15 +128,13 @@ impl Runtime {
         self.refuse(now, request, ErrorPayload::new(ErrorCode::InvalidRequest, message), None);
     }
 
-    /// Stops listening and closes the connection after what has been answered. Events that are still to be sent wait
-    /// for a resume.
-    fn close_session(&mut self, connection_key: ConnectionKey, close: Close) {
-        self.close(connection_key, close);
-        if let Some(connection) = self.connections.by_key_mut(connection_key)
-            && let Phase::Open(session) = connection.phase
-        {
+    /// Stops listening, and closes the connection after what has been answered. The session can be resumed; messages
+    /// that were still to be sent wait for that.
+    fn close_session(&mut self, now: Now, request: &Request, close: Close) {
+        if let Some(connection) = self.connections.by_key_mut(request.connection) {
             connection.phase = Phase::Closing;
-            connection.detached = Some(session);
         }
+        self.close(request.connection, close);
+        self.disconnect_session(now, request.session, request.connection);
     }
 }
