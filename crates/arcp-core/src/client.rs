@@ -1,1 +1,218 @@
-//! The client side.
+//! One session as its client sees it.
+
+mod close;
+mod config;
+mod event;
+mod handshake;
+mod jobs;
+mod requests;
+
+use std::collections::VecDeque;
+
+use arcp_proto::session::{Error, Pong};
+use arcp_proto::{ByteString, Envelope, Features, JobId, Message, MessageId, Payload, SessionId};
+
+pub use config::{Config, implemented_features};
+pub use event::{Event, JobEnd, Loss, Opened, RequestKey};
+
+use self::jobs::Jobs;
+use self::requests::Requests;
+use crate::incoming::{Incoming, Received};
+use crate::random::{Ids, Random};
+use crate::time::{Instant, Now};
+
+/// The client's side of ARCP, without I/O: one session over one connection.
+///
+/// # Contract
+///
+/// Tell it what happened with `handle_*`, what to do with commands ([`submit`](Self::submit), [`cancel`](Self::cancel),
+/// [`close`](Self::close)), and after **every** one of these take [`poll_transmit`](Self::poll_transmit) and
+/// [`poll_event`](Self::poll_event) until they are empty, and arm one timer for [`poll_timeout`](Self::poll_timeout).
+///
+/// A request made before the session is open waits for it. Every request is answered by exactly one event: accepted,
+/// acknowledged, refused, timed out, or the end of the session ([`Event::Ended`]), which answers all that are open.
+pub struct Session {
+    config: Config,
+    ids: Ids,
+    phase: Phase,
+    requests: Requests,
+    jobs: Jobs,
+    out: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+}
+
+/// Something to write to the connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Transmit {
+    /// A frame.
+    Frame(ByteString),
+    /// Close the connection in order, as WebSocket's 1000. Nothing follows.
+    Close,
+}
+
+enum Phase {
+    /// Not connected yet.
+    Idle,
+    /// The hello is out.
+    Opening { deadline: Instant },
+    /// The session is open.
+    Open { session_id: Option<SessionId>, features: Features },
+    /// The close is out.
+    Closing { session_id: Option<SessionId>, deadline: Instant, reason: Option<String> },
+    /// It is over.
+    Ended,
+}
+
+impl Session {
+    /// A session that is not connected yet.
+    pub fn new(config: Config, random: Box<dyn Random>) -> Self {
+        Self {
+            config,
+            ids: Ids::new(random),
+            phase: Phase::Idle,
+            requests: Requests::default(),
+            jobs: Jobs::default(),
+            out: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// What both sides can do; `None` until the session is open.
+    pub fn features(&self) -> Option<&Features> {
+        match &self.phase {
+            Phase::Open { features, .. } => Some(features),
+            _ => None,
+        }
+    }
+
+    /// The transport is connected: the client introduces itself.
+    pub fn handle_connected(&mut self, now: Now) {
+        self.introduce(now);
+    }
+
+    /// A frame has come in.
+    pub fn handle_frame(&mut self, now: Now, incoming: Incoming) {
+        let received = match incoming.0 {
+            Ok(received) => received,
+            Err(bad) => {
+                // One bad frame is no reason to give up a session; what it was about will time out or be seen again.
+                tracing::warn!(reason = %bad.reason, "frame of the runtime cannot be read, ignored");
+                return;
+            }
+        };
+        match self.phase {
+            Phase::Opening { .. } => self.handle_answer_to_hello(received),
+            Phase::Open { .. } | Phase::Closing { .. } => self.handle_message(now, received),
+            Phase::Idle | Phase::Ended => {}
+        }
+    }
+
+    /// The connection is gone.
+    pub fn handle_disconnected(&mut self) {
+        let loss = match self.phase {
+            Phase::Closing { .. } => Loss::Closed,
+            Phase::Idle | Phase::Opening { .. } => Loss::BeforeWelcome,
+            Phase::Open { .. } | Phase::Ended => Loss::ConnectionLost,
+        };
+        self.end(loss);
+    }
+
+    /// A timer is due. Calling this early or twice does no harm.
+    pub fn handle_timeout(&mut self, now: Now) {
+        match &self.phase {
+            Phase::Opening { deadline } if *deadline <= now.monotonic => {
+                self.out.push_back(Transmit::Close);
+                self.end(Loss::HandshakeTimeout);
+            }
+            Phase::Closing { deadline, .. } if *deadline <= now.monotonic => self.say_bye(now),
+            _ => {}
+        }
+        self.time_out_requests(now);
+    }
+
+    /// The next thing to write.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.out.pop_front()
+    }
+
+    /// The next thing to tell the application.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let own = match &self.phase {
+            Phase::Opening { deadline } | Phase::Closing { deadline, .. } => Some(*deadline),
+            _ => None,
+        };
+        [own, self.requests.next_deadline()].into_iter().flatten().min()
+    }
+
+    fn handle_message(&mut self, now: Now, received: Received) {
+        let Received { envelope, message } = received;
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => return self.handle_unreadable(&envelope, error),
+        };
+        match message {
+            Message::JobEvent(event) => self.handle_event(envelope, event),
+            Message::JobResult(result) => self.handle_end(envelope, JobEnd::from(result)),
+            Message::JobError(error) => self.handle_job_error(envelope, error),
+            Message::JobAccepted(accepted) => self.handle_accepted(accepted),
+            Message::JobCancelled(cancelled) => self.handle_cancelled(envelope.job_id, cancelled.request_id),
+            Message::SessionError(error) => self.handle_error(now, error, envelope.job_id),
+            Message::SessionPing(ping) => {
+                let pong = Pong { ping_nonce: ping.nonce, received_at: Some(now.wall) };
+                self.say(now, &pong, |_| {});
+            }
+            Message::SessionClosed(_) | Message::SessionBye(_) => self.handle_closed(),
+            _ => tracing::debug!(message_type = %envelope.message_type, "message ignored"),
+        }
+        self.send_waiting();
+    }
+
+    fn handle_error(&mut self, now: Now, error: Error, job_id: Option<JobId>) {
+        if matches!(self.phase, Phase::Closing { .. }) {
+            return self.say_bye(now); // a runtime that does not know session.close
+        }
+        let Error { error, request_id, job_id: inner_job_id } = error;
+        match self.requests.refused(request_id.as_ref()) {
+            Some(Some(request)) => self.events.push_back(Event::Refused { request, error }),
+            Some(None) => tracing::debug!(%error, "refusal of a request that had timed out"),
+            None => {
+                let job_id = job_id.or(inner_job_id);
+                tracing::debug!(%error, ?job_id, "session.error that answers no request");
+            }
+        }
+    }
+
+    /// Ends the session, once, and with it every open request.
+    fn end(&mut self, loss: Loss) {
+        if matches!(self.phase, Phase::Ended) {
+            return;
+        }
+        self.phase = Phase::Ended;
+        self.requests = Requests::default();
+        self.events.push_back(Event::Ended(loss));
+    }
+
+    fn session_id(&self) -> Option<SessionId> {
+        match &self.phase {
+            Phase::Open { session_id, .. } | Phase::Closing { session_id, .. } => session_id.clone(),
+            Phase::Idle | Phase::Opening { .. } | Phase::Ended => None,
+        }
+    }
+
+    fn envelope<P: Payload>(&mut self, now: Now, payload: &P) -> Envelope {
+        let mut envelope = Envelope::new(MessageId::from_ulid(self.ids.ulid(now)), payload);
+        envelope.session_id = self.session_id();
+        envelope
+    }
+
+    fn say<P: Payload>(&mut self, now: Now, payload: &P, dress: impl FnOnce(&mut Envelope)) {
+        let mut envelope = self.envelope(now, payload);
+        dress(&mut envelope);
+        self.out.push_back(Transmit::Frame(envelope.encode()));
+    }
+}

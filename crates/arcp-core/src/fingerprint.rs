@@ -87,7 +87,20 @@ mod tests {
     #[test]
     fn member_order_and_white_space_do_not_matter_and_everything_else_does() {
         assert_eq!(of(r#"{"a":1,"b":{"c":[1,2],"d":null}}"#), of(r#"{ "b": {"d":null, "c":[1,2]}, "a":1 }"#));
-        let all = ["{}", "[]", "null", "\"\"", "0", "false", "[[]]", "{\"a\":[]}", "[1,2]", "[2,1]", "[12]", "[\"1\",\"2\"]"];
+        let all = [
+            "{}",
+            "[]",
+            "null",
+            "\"\"",
+            "0",
+            "false",
+            "[[]]",
+            "{\"a\":[]}",
+            "[1,2]",
+            "[2,1]",
+            "[12]",
+            "[\"1\",\"2\"]",
+        ];
         for (index, left) in all.iter().enumerate() {
             for right in &all[index + 1..] {
                 assert_ne!(of(left), of(right), "{left} and {right}");

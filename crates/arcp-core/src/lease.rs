@@ -50,9 +50,15 @@ mod tests {
     #[test]
     fn known_and_vendor_namespaces_pass_and_no_others() {
         let now = Timestamp::UNIX_EPOCH;
-        assert!(admit(&submit(Lease::empty().grant("fs.read", "/**").grant("x-vendor.acme.x", "*")), now).is_ok());
+        assert!(
+            admit(&submit(Lease::empty().grant("fs.read", "/**").grant("x-vendor.acme.x", "*")), now).is_ok()
+        );
         for name in ["", "fs", "fs.delete", "x-vendor.", "cost.budgets", "cost.budget", "model.use"] {
-            assert_eq!(admit(&submit(Lease::empty().grant(name, "*")), now).unwrap_err().code, ErrorCode::InvalidRequest, "{name}");
+            assert_eq!(
+                admit(&submit(Lease::empty().grant(name, "*")), now).unwrap_err().code,
+                ErrorCode::InvalidRequest,
+                "{name}"
+            );
         }
     }
 

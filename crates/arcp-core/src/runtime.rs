@@ -160,10 +160,16 @@ impl Runtime {
     /// A frame was too large to be read; nothing more can be read from this connection.
     pub fn handle_oversized_frame(&mut self, now: Now, connection_key: ConnectionKey, limit: usize) {
         let Some(connection) = self.connections.by_key(connection_key) else { return };
-        let session_id = connection.session().and_then(|session| self.sessions.by_key(session)).map(|s| s.id().clone());
+        let session_id =
+            connection.session().and_then(|session| self.sessions.by_key(session)).map(|s| s.id().clone());
         let message = format!("frame is above the limit of {limit} bytes");
         let error = ErrorPayload::new(ErrorCode::InvalidRequest, message);
-        self.answer_error(now, connection_key, session_id, wire::Error { error, request_id: None, job_id: None });
+        self.answer_error(
+            now,
+            connection_key,
+            session_id,
+            wire::Error { error, request_id: None, job_id: None },
+        );
         self.close(connection_key, Close::TooLarge);
     }
 
@@ -315,7 +321,13 @@ impl Runtime {
         self.connections.answer(connection_key, &envelope, position, &mut self.events);
     }
 
-    fn answer_error(&mut self, now: Now, connection: ConnectionKey, session_id: Option<SessionId>, error: wire::Error) {
+    fn answer_error(
+        &mut self,
+        now: Now,
+        connection: ConnectionKey,
+        session_id: Option<SessionId>,
+        error: wire::Error,
+    ) {
         // A strict peer drops a session.error without a session id: give it one, even if there is no such session.
         let session_id = session_id.unwrap_or_else(|| SessionId::from_ulid(self.ids.ulid(now)));
         self.answer(now, connection, Some(session_id), &error, |envelope| {

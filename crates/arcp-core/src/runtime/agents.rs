@@ -124,10 +124,14 @@ mod tests {
     #[test]
     fn a_bare_name_is_the_default_and_a_version_is_exact() {
         let mut agents = agents();
-        let resolve = |agents: &Agents, text: &str| agents.resolve(&text.parse().unwrap()).map(|agent| agent.to_string());
+        let resolve = |agents: &Agents, text: &str| {
+            agents.resolve(&text.parse().unwrap()).map(|agent| agent.to_string())
+        };
         assert_eq!(resolve(&agents, "versioned").unwrap(), "versioned@2.0.0");
         assert_eq!(resolve(&agents, "versioned@1.0.0").unwrap(), "versioned@1.0.0");
-        assert!(agents.set_default(&agent("versioned", "1.0.0")) && !agents.set_default(&agent("versioned", "9")));
+        assert!(
+            agents.set_default(&agent("versioned", "1.0.0")) && !agents.set_default(&agent("versioned", "9"))
+        );
         assert_eq!(resolve(&agents, "versioned").unwrap(), "versioned@1.0.0");
         assert_eq!(resolve(&agents, "other").unwrap_err().code, ErrorCode::AgentNotAvailable);
         let error = resolve(&agents, "versioned@3.0.0").unwrap_err();
@@ -138,6 +142,9 @@ mod tests {
     #[test]
     fn a_version_is_registered_once() {
         let mut agents = agents();
-        assert_eq!(agents.register(agent("versioned", "1.0.0")), Err(DuplicateAgent("versioned@1.0.0".to_owned())));
+        assert_eq!(
+            agents.register(agent("versioned", "1.0.0")),
+            Err(DuplicateAgent("versioned@1.0.0".to_owned()))
+        );
     }
 }

@@ -70,14 +70,19 @@ impl Runtime {
         if !matches!(connection.phase, Phase::Authenticating(_)) {
             return; // refused or closed in the meantime
         }
-        let Phase::Authenticating(introduction) = std::mem::replace(&mut connection.phase, Phase::Closing) else {
+        let Phase::Authenticating(introduction) = std::mem::replace(&mut connection.phase, Phase::Closing)
+        else {
             return;
         };
         let request_id = introduction.request_id.clone();
         let opened = match outcome {
             Ok(principal) => self.open(now, connection_key, principal, *introduction),
-            Err(error @ AuthenticationError::Invalid) => Err(refusal(ErrorCode::Unauthenticated, error.to_string())),
-            Err(error @ AuthenticationError::Unavailable) => Err(refusal(ErrorCode::InternalError, error.to_string())),
+            Err(error @ AuthenticationError::Invalid) => {
+                Err(refusal(ErrorCode::Unauthenticated, error.to_string()))
+            }
+            Err(error @ AuthenticationError::Unavailable) => {
+                Err(refusal(ErrorCode::InternalError, error.to_string()))
+            }
         };
         match opened {
             Ok(()) => self.events.push_back(Event::Read(connection_key)),
@@ -140,7 +145,13 @@ impl Runtime {
         Ok(key)
     }
 
-    fn welcome(&mut self, now: Now, connection_key: ConnectionKey, session_key: SessionKey, token: ResumeToken) {
+    fn welcome(
+        &mut self,
+        now: Now,
+        connection_key: ConnectionKey,
+        session_key: SessionKey,
+        token: ResumeToken,
+    ) {
         let Some(session) = self.sessions.by_key(session_key) else { return };
         let session_id = session.id().clone();
         let welcome = Welcome {
@@ -207,9 +218,11 @@ fn introduction(received: Received) -> Result<(Introduction, BearerToken), Refus
             (hello.client, hello.auth, hello.capabilities, resume?)
         }
         Message::SessionResume(request) => {
-            let ResumeRequest { client, auth, capabilities, session_id, resume_token, last_event_seq } = request;
+            let ResumeRequest { client, auth, capabilities, session_id, resume_token, last_event_seq } =
+                request;
             let session_id = session_id.or(envelope.session_id);
-            let session_id = session_id.ok_or_else(|| invalid("payload: missing field `session_id`".to_owned()))?;
+            let session_id =
+                session_id.ok_or_else(|| invalid("payload: missing field `session_id`".to_owned()))?;
             (client, auth, capabilities, Some(Resume { session_id, resume_token, last_event_seq }))
         }
         _ => return Err(invalid("first message must be session.hello".to_owned())),
@@ -227,7 +240,10 @@ fn resume_of(hello: &Hello, envelope_session: Option<SessionId>) -> Result<Optio
     }
     let Some(resume_token) = hello.resume_token.clone() else { return Ok(None) };
     let Some(session_id) = envelope_session else {
-        return Err(refusal(ErrorCode::InvalidRequest, "resume_token without a session_id: name it on the envelope"));
+        return Err(refusal(
+            ErrorCode::InvalidRequest,
+            "resume_token without a session_id: name it on the envelope",
+        ));
     };
     Ok(Some(Resume { session_id, resume_token, last_event_seq: hello.last_event_seq.unwrap_or(0) }))
 }

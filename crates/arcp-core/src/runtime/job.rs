@@ -76,7 +76,13 @@ pub enum EmitError {
 }
 
 impl Job {
-    pub(super) fn new(head: JobHead, principal: Principal, owner: SessionKey, accepted: Accepted, keyed: bool) -> Self {
+    pub(super) fn new(
+        head: JobHead,
+        principal: Principal,
+        owner: SessionKey,
+        accepted: Accepted,
+        keyed: bool,
+    ) -> Self {
         Self {
             head: Arc::new(head),
             principal,
@@ -158,7 +164,11 @@ impl Runtime {
         let limit = self.config.limits.payload_bytes;
         if result.len() > limit {
             let message = format!("result of {} bytes is above the inline limit of {limit}", result.len());
-            return error_message(now, FinalStatus::Error, ErrorPayload::new(ErrorCode::InternalError, message));
+            return error_message(
+                now,
+                FinalStatus::Error,
+                ErrorPayload::new(ErrorCode::InternalError, message),
+            );
         }
         let result = JobResult {
             final_status: FinalStatus::Success,
@@ -172,7 +182,14 @@ impl Runtime {
     }
 
     /// Gives a job its terminal message.
-    fn end(&mut self, now: Now, job_key: JobKey, status: FinalStatus, payload: Json, message_type: MessageType) {
+    fn end(
+        &mut self,
+        now: Now,
+        job_key: JobKey,
+        status: FinalStatus,
+        payload: Json,
+        message_type: MessageType,
+    ) {
         let Some(job) = self.jobs.get(&job_key) else { return };
         let entry = Entry {
             job: Arc::clone(&job.head),
@@ -293,7 +310,11 @@ impl Runtime {
     }
 }
 
-fn error_message(now: Now, final_status: FinalStatus, error: ErrorPayload) -> (FinalStatus, Json, MessageType) {
+fn error_message(
+    now: Now,
+    final_status: FinalStatus,
+    error: ErrorPayload,
+) -> (FinalStatus, Json, MessageType) {
     let message = JobError { final_status: final_status.clone(), error, completed_at: Some(now.wall) };
     (final_status, message.to_json(), MessageType::JobError)
 }

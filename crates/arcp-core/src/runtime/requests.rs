@@ -50,7 +50,9 @@ impl Runtime {
             Message::JobSubmit(submit) => {
                 self.submit(now, &request, submit, envelope.trace_id, envelope.extensions.trace_context());
             }
-            Message::JobCancel(cancel) => self.cancel(now, &request, envelope.job_id.or(cancel.job_id), cancel.reason),
+            Message::JobCancel(cancel) => {
+                self.cancel(now, &request, envelope.job_id.or(cancel.job_id), cancel.reason)
+            }
             Message::SessionPing(ping) => {
                 let pong = Pong { ping_nonce: ping.nonce, received_at: Some(now.wall) };
                 let session_id = self.session_id(session);
@@ -96,7 +98,9 @@ impl Runtime {
         }
         let cancelled = Cancelled { reason: reason.clone(), request_id: request.id.clone() };
         let session_id = self.session_id(request.session);
-        self.answer(now, request.connection, session_id, &cancelled, |envelope| envelope.job_id = Some(job_id));
+        self.answer(now, request.connection, session_id, &cancelled, |envelope| {
+            envelope.job_id = Some(job_id)
+        });
         self.stop(now, job_key, StopCause::Cancelled, reason);
     }
 

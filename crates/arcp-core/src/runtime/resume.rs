@@ -35,7 +35,8 @@ impl Runtime {
             return Err(ErrorPayload::new(ErrorCode::PermissionDenied, message));
         }
         if resume.last_event_seq > session.head_seq() {
-            let message = format!("last_event_seq is above {}, the last one of this session", session.head_seq());
+            let message =
+                format!("last_event_seq is above {}, the last one of this session", session.head_seq());
             return Err(ErrorPayload::new(ErrorCode::InvalidRequest, message));
         }
         if resume.last_event_seq < session.resumable_from() {
@@ -76,7 +77,12 @@ impl Runtime {
         }
     }
 
-    pub(super) fn disconnect_session(&mut self, now: Now, session_key: SessionKey, connection_key: ConnectionKey) {
+    pub(super) fn disconnect_session(
+        &mut self,
+        now: Now,
+        session_key: SessionKey,
+        connection_key: ConnectionKey,
+    ) {
         let Some(session) = self.sessions.by_key_mut(session_key) else { return };
         if session.connection != Some(connection_key) {
             return; // it has a new one already

@@ -78,10 +78,6 @@ impl Session {
         self.view.first - 1
     }
 
-    pub(super) fn sent(&self) -> u64 {
-        self.view.sent
-    }
-
     /// Numbers a message, unless it needs a feature that this session does not have. Forgets the oldest messages
     /// beyond the limits, but none that a live connection still has to carry. Returns whether there is now something
     /// to send.
@@ -106,14 +102,16 @@ impl Session {
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
         let unsent = self.head_seq() - self.view.sent;
         self.connection.is_some()
-            && (unsent >= limits.send_window_events as u64 || self.view.unsent_bytes >= limits.send_window_bytes)
+            && (unsent >= limits.send_window_events as u64
+                || self.view.unsent_bytes >= limits.send_window_bytes)
     }
 
     /// Whether so much has been sent that waiting agents may go on.
     pub(super) fn has_room(&self, limits: &Limits) -> bool {
         let unsent = self.head_seq() - self.view.sent;
         self.connection.is_none()
-            || (unsent * 2 <= limits.send_window_events as u64 && self.view.unsent_bytes * 2 <= limits.send_window_bytes)
+            || (unsent * 2 <= limits.send_window_events as u64
+                && self.view.unsent_bytes * 2 <= limits.send_window_bytes)
     }
 
     /// The next message to send, if it is committed; then it counts as sent.

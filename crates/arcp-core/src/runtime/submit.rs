@@ -25,7 +25,8 @@ impl Runtime {
         trace_id: Option<TraceId>,
         trace_context: Option<TraceContext>,
     ) {
-        let Some(principal) = self.sessions.by_key(request.session).map(|session| session.principal.clone()) else {
+        let Some(principal) = self.sessions.by_key(request.session).map(|session| session.principal.clone())
+        else {
             return;
         };
         if let Err(error) = self.try_submit(now, request, submit, principal, trace_id, trace_context) {
@@ -227,7 +228,9 @@ impl Runtime {
 
 fn check_time_limit(submit: &Submit) -> Result<(), ErrorPayload> {
     match submit.max_runtime_sec {
-        Some(0) => Err(ErrorPayload::new(ErrorCode::InvalidRequest, "payload.max_runtime_sec: must be at least 1")),
+        Some(0) => {
+            Err(ErrorPayload::new(ErrorCode::InvalidRequest, "payload.max_runtime_sec: must be at least 1"))
+        }
         _ => Ok(()),
     }
 }

@@ -1,0 +1,126 @@
+//! What a client session tells its application.
+
+use arcp_proto::job::{Accepted, Event as JobEvent, FinalStatus, JobError, JobResult};
+use arcp_proto::session::{AgentInfo, Peer};
+use arcp_proto::{DecodeError, ErrorCode, ErrorPayload, Features, JobId, SessionId};
+
+/// Names a request towards the machine; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestKey(pub(super) u64);
+
+/// Something that has happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The session is open (§6.2).
+    Opened(Opened),
+    /// The handshake was refused (§6.1, §6.2); the session never opened. [`Event::Ended`] follows.
+    HandshakeRefused(ErrorPayload),
+    /// A submit was accepted (§7.1). Two submits with one idempotency key may be told the same job.
+    Accepted {
+        /// The submit.
+        request: RequestKey,
+        /// What the runtime granted.
+        accepted: Box<Accepted>,
+    },
+    /// A cancellation was acknowledged (§7.4), or its job has ended.
+    CancelAcknowledged {
+        /// The cancel.
+        request: RequestKey,
+    },
+    /// A request was refused; nothing else is affected.
+    Refused {
+        /// The request.
+        request: RequestKey,
+        /// Why.
+        error: ErrorPayload,
+    },
+    /// A request was not answered in time. It may still have been carried out.
+    TimedOut {
+        /// The request.
+        request: RequestKey,
+    },
+    /// Something happened in a job (§8).
+    Job {
+        /// The job.
+        job_id: JobId,
+        /// The number, if the runtime gave one.
+        event_seq: Option<u64>,
+        /// What.
+        event: JobEvent,
+    },
+    /// A job has ended (§7.3).
+    JobEnded {
+        /// The job.
+        job_id: JobId,
+        /// How.
+        end: JobEnd,
+    },
+    /// The session is over. Every open request and every live job of this session is without an answer.
+    Ended(Loss),
+}
+
+/// What the runtime said of itself and of the session.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The session.
+    pub session_id: Option<SessionId>,
+    /// Who answered.
+    pub runtime: Option<Peer>,
+    /// What may be used.
+    pub features: Features,
+    /// The agents that can be submitted to.
+    pub agents: Vec<AgentInfo>,
+}
+
+/// How a job has ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JobEnd {
+    /// With a result.
+    Success(JobResult),
+    /// Without one.
+    Failure(JobError),
+    /// Its terminal message could not be read.
+    Unreadable(DecodeError),
+}
+
+impl From<JobResult> for JobEnd {
+    /// Some runtimes end cancelled and timed-out jobs in a `job.result`.
+    fn from(result: JobResult) -> Self {
+        let (code, message) = match &result.final_status {
+            FinalStatus::Success => return Self::Success(result),
+            FinalStatus::Cancelled => (ErrorCode::Cancelled, "job was cancelled"),
+            FinalStatus::TimedOut => (ErrorCode::Timeout, "job exceeded its max_runtime_sec"),
+            _ => (ErrorCode::InternalError, "job ended in an error"),
+        };
+        let message = result.summary.as_deref().unwrap_or(message);
+        let error = ErrorPayload::new(code, message);
+        Self::Failure(JobError {
+            final_status: result.final_status,
+            error,
+            completed_at: result.completed_at,
+        })
+    }
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Loss {
+    /// It was closed in order, by this side or the other.
+    #[error("session is closed")]
+    Closed,
+    /// The connection went before the runtime said welcome.
+    #[error("connection was lost before the runtime answered session.hello")]
+    BeforeWelcome,
+    /// The runtime did not answer in time.
+    #[error("runtime did not answer session.hello in time")]
+    HandshakeTimeout,
+    /// The runtime refused; [`Event::HandshakeRefused`] said why.
+    #[error("runtime refused the session")]
+    Refused,
+    /// The connection went.
+    #[error("connection was lost")]
+    ConnectionLost,
+}

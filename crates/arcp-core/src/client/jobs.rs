@@ -1,0 +1,106 @@
+//! Jobs as their client sees them: what belongs to which, and what comes too early.
+
+use std::collections::{HashSet, VecDeque};
+
+use arcp_proto::job::{Accepted, Event as JobEvent, JobError};
+use arcp_proto::{DecodeError, Envelope, ErrorCode, JobId, MessageType};
+
+use super::{Event, JobEnd, Session};
+
+/// Messages that may wait for the `job.accepted` of their job.
+const MAX_EARLY: usize = 1_024;
+
+#[derive(Default)]
+pub(super) struct Jobs {
+    live: HashSet<JobId>,
+    /// Messages of jobs that no `job.accepted` has named yet, oldest first.
+    early: VecDeque<(JobId, Event)>,
+}
+
+impl Session {
+    pub(super) fn handle_accepted(&mut self, accepted: Accepted) {
+        let job_id = accepted.job_id.clone();
+        if accepted.parent_job_id.is_some() {
+            // A delegated job: it never answers a submit (§10).
+            self.begin(job_id);
+            return;
+        }
+        match self.requests.accepted(accepted.request_id.as_ref()) {
+            Some(Some(request)) => {
+                self.events.push_back(Event::Accepted { request, accepted: Box::new(accepted) });
+                self.begin(job_id);
+            }
+            Some(None) => tracing::warn!(%job_id, "job was accepted after its submit had timed out"),
+            None => tracing::warn!(%job_id, "job.accepted answers no open submit, ignored"),
+        }
+    }
+
+    /// A job is known from now on; what came too early is told now.
+    fn begin(&mut self, job_id: JobId) {
+        let early = std::mem::take(&mut self.jobs.early);
+        let (mine, others): (VecDeque<_>, VecDeque<_>) =
+            early.into_iter().partition(|(job, _)| *job == job_id);
+        self.jobs.early = others;
+        let ended = mine.iter().any(|(_, event)| matches!(event, Event::JobEnded { .. }));
+        self.events.extend(mine.into_iter().map(|(_, event)| event));
+        if !ended {
+            self.jobs.live.insert(job_id);
+        }
+    }
+
+    pub(super) fn handle_event(&mut self, envelope: Envelope, event: JobEvent) {
+        let Some(job_id) = envelope.job_id else {
+            tracing::debug!("job.event without a job_id ignored");
+            return;
+        };
+        self.tell(job_id.clone(), Event::Job { job_id, event_seq: envelope.event_seq, event });
+    }
+
+    pub(super) fn handle_end(&mut self, envelope: Envelope, end: JobEnd) {
+        let Some(job_id) = envelope.job_id else {
+            tracing::debug!(message_type = %envelope.message_type, "terminal message without a job_id ignored");
+            return;
+        };
+        for request in self.requests.job_ended(&job_id) {
+            self.events.push_back(Event::CancelAcknowledged { request });
+        }
+        self.tell(job_id.clone(), Event::JobEnded { job_id: job_id.clone(), end });
+        self.jobs.live.remove(&job_id);
+    }
+
+    /// A `job.error` ends its job, but for those by which some runtimes refuse a request.
+    pub(super) fn handle_job_error(&mut self, envelope: Envelope, error: JobError) {
+        let live = envelope.job_id.as_ref().filter(|job_id| self.jobs.live.contains(*job_id));
+        let refused = match live {
+            Some(job_id) if matches!(error.error.code, ErrorCode::DuplicateKey | ErrorCode::JobNotFound) => {
+                self.requests.refused_on(job_id)
+            }
+            Some(_) => return self.handle_end(envelope, JobEnd::Failure(error)),
+            None if self.requests.has_open_submit() => self.requests.submit_refused(&envelope.id),
+            None => None,
+        };
+        if let Some(Some(request)) = refused {
+            self.events.push_back(Event::Refused { request, error: error.error });
+        }
+    }
+
+    /// A message of the runtime whose payload cannot be read. If it ends a job, the job's client must learn of it.
+    pub(super) fn handle_unreadable(&mut self, envelope: &Envelope, error: DecodeError) {
+        tracing::warn!(message_type = %envelope.message_type, %error, "message of the runtime cannot be read");
+        let terminal = matches!(envelope.message_type, MessageType::JobResult | MessageType::JobError);
+        if terminal && envelope.job_id.as_ref().is_some_and(|job_id| self.jobs.live.contains(job_id)) {
+            self.handle_end(envelope.clone(), JobEnd::Unreadable(error));
+        }
+    }
+
+    fn tell(&mut self, job_id: JobId, event: Event) {
+        if self.jobs.live.contains(&job_id) {
+            self.events.push_back(event);
+        } else if self.requests.has_open_submit() {
+            self.jobs.early.push_back((job_id, event));
+            if self.jobs.early.len() > MAX_EARLY {
+                self.jobs.early.pop_front();
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Requests and how answers find them: by `request_id`, or in the order in which they were asked.
+
+use std::collections::VecDeque;
+
+use arcp_proto::job::{Cancel, Submit};
+use arcp_proto::{ByteString, Extensions, JobId, Json, MessageId, TraceContext};
+
+use super::{Event, Phase, RequestKey, Session, Transmit};
+use crate::time::{Instant, Now};
+
+/// Requests of runtimes without `request_id` whose time is up are remembered, so that a late answer is not given to
+/// somebody else; this many at most.
+const MAX_ABANDONED: usize = 64;
+
+#[derive(Default)]
+pub(super) struct Requests {
+    /// Sent, unanswered, oldest first.
+    open: VecDeque<Open>,
+    /// Not sent yet.
+    waiting: VecDeque<Waiting>,
+    /// Whether the runtime names the request that it answers; unknown until it has accepted a job.
+    names_requests: Option<bool>,
+    next_key: u64,
+}
+
+struct Open {
+    /// `None` once its time was up.
+    key: Option<RequestKey>,
+    id: MessageId,
+    kind: Kind,
+    deadline: Instant,
+}
+
+struct Waiting {
+    open: Open,
+    frame: ByteString,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Kind {
+    Submit,
+    Cancel(JobId),
+}
+
+impl Session {
+    /// Submits a job (§7.1). Answered by [`Event::Accepted`], [`Event::Refused`] or [`Event::TimedOut`].
+    pub fn submit(&mut self, now: Now, submit: &Submit, trace: Option<&TraceContext>) -> RequestKey {
+        let mut envelope = self.envelope(now, submit);
+        if let Some(trace) = trace {
+            envelope.trace_id = Some(trace.trace_id);
+            if let Ok(context) = Json::encode(trace) {
+                envelope.extensions.insert(Extensions::TRACE_CONTEXT, context);
+            }
+        }
+        self.request(now, envelope, Kind::Submit)
+    }
+
+    /// Cancels a job of this session (§7.4). Answered by [`Event::CancelAcknowledged`], [`Event::Refused`] or
+    /// [`Event::TimedOut`]; the end of the job is an event of its own.
+    pub fn cancel(&mut self, now: Now, job_id: JobId, reason: Option<String>) -> RequestKey {
+        // One published runtime demands a reason, two look for the job in the payload.
+        let reason = reason.or_else(|| Some("cancelled by the client".to_owned()));
+        let mut envelope = self.envelope(now, &Cancel { reason, job_id: Some(job_id.clone()) });
+        envelope.job_id = Some(job_id.clone());
+        self.request(now, envelope, Kind::Cancel(job_id))
+    }
+
+    fn request(&mut self, now: Now, envelope: arcp_proto::Envelope, kind: Kind) -> RequestKey {
+        self.requests.next_key += 1;
+        let key = RequestKey(self.requests.next_key);
+        let deadline = now.monotonic + self.config.request_timeout;
+        let open = Open { key: Some(key), id: envelope.id.clone(), kind, deadline };
+        self.requests.waiting.push_back(Waiting { open, frame: envelope.encode() });
+        if matches!(self.phase, Phase::Ended) {
+            self.requests.waiting.clear();
+            self.events.push_back(Event::TimedOut { request: key });
+        }
+        self.send_waiting();
+        key
+    }
+
+    /// The session is open: what was asked before may go out, now with its session id.
+    pub(super) fn open_requests(&mut self) {
+        let session_id = self.session_id();
+        for waiting in &mut self.requests.waiting {
+            if let Ok(mut envelope) = arcp_proto::Envelope::decode(waiting.frame.clone()) {
+                envelope.session_id.clone_from(&session_id);
+                waiting.frame = envelope.encode();
+            }
+        }
+        self.send_waiting();
+    }
+
+    /// Sends what may be sent: towards a runtime that does not name requests, one submit at a time.
+    pub(super) fn send_waiting(&mut self) {
+        if !matches!(self.phase, Phase::Open { .. }) {
+            return;
+        }
+        while let Some(next) = self.requests.waiting.front() {
+            if next.open.kind == Kind::Submit && self.requests.must_wait() {
+                return;
+            }
+            if let Some(Waiting { open, frame }) = self.requests.waiting.pop_front() {
+                self.out.push_back(Transmit::Frame(frame));
+                self.requests.open.push_back(open);
+            }
+        }
+    }
+
+    pub(super) fn time_out_requests(&mut self, now: Now) {
+        for request in self.requests.time_out(now.monotonic) {
+            self.events.push_back(Event::TimedOut { request });
+        }
+        self.send_waiting();
+    }
+
+    pub(super) fn handle_cancelled(&mut self, job_id: Option<JobId>, request_id: Option<MessageId>) {
+        let request = match (&request_id, &job_id) {
+            (Some(id), _) => self.requests.take(|open| open.id == *id),
+            (None, Some(job_id)) => self.requests.take(|open| open.kind == Kind::Cancel(job_id.clone())),
+            (None, None) => self.requests.take(|open| matches!(open.kind, Kind::Cancel(_))),
+        };
+        if let Some(Some(request)) = request {
+            self.events.push_back(Event::CancelAcknowledged { request });
+        }
+    }
+}
+
+impl Requests {
+    fn must_wait(&self) -> bool {
+        self.names_requests != Some(true)
+            && self.open.iter().any(|open| open.kind == Kind::Submit && open.key.is_some())
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let open = self.open.iter().filter(|open| open.key.is_some()).map(|open| open.deadline);
+        open.chain(self.waiting.iter().map(|waiting| waiting.open.deadline)).min()
+    }
+
+    /// The submit that a `job.accepted` answers: `Some(None)` if that had timed out, `None` if it answers none.
+    pub(super) fn accepted(&mut self, request_id: Option<&MessageId>) -> Option<Option<RequestKey>> {
+        self.names_requests = Some(request_id.is_some());
+        match request_id {
+            Some(id) => self.take(|open| open.id == *id),
+            None => self.take(|open| open.kind == Kind::Submit),
+        }
+    }
+
+    /// The request that a refusal answers. Without a name it is the oldest one.
+    pub(super) fn refused(&mut self, request_id: Option<&MessageId>) -> Option<Option<RequestKey>> {
+        match request_id {
+            Some(id) => self.take(|open| open.id == *id),
+            None => self.take(|_| true),
+        }
+    }
+
+    /// The submit that a `job.error` on a job never seen answers.
+    pub(super) fn submit_refused(&mut self, message_id: &MessageId) -> Option<Option<RequestKey>> {
+        self.take(|open| open.id == *message_id).or_else(|| self.take(|open| open.kind == Kind::Submit))
+    }
+
+    /// The request that was refused by way of a `job.error` on a live job.
+    pub(super) fn refused_on(&mut self, job_id: &JobId) -> Option<Option<RequestKey>> {
+        self.take(|open| open.kind == Kind::Cancel(job_id.clone()))
+            .or_else(|| self.take(|open| open.kind == Kind::Submit))
+    }
+
+    /// A job has ended: whoever wanted to cancel it has nothing more to wait for.
+    pub(super) fn job_ended(&mut self, job_id: &JobId) -> Vec<RequestKey> {
+        let mut ended = Vec::new();
+        while let Some(request) = self.take(|open| open.kind == Kind::Cancel(job_id.clone())) {
+            ended.extend(request);
+        }
+        ended
+    }
+
+    pub(super) fn has_open_submit(&self) -> bool {
+        self.open.iter().any(|open| open.kind == Kind::Submit)
+    }
+
+    fn take(&mut self, wanted: impl Fn(&Open) -> bool) -> Option<Option<RequestKey>> {
+        let index = self.open.iter().position(wanted)?;
+        self.open.remove(index).map(|open| open.key)
+    }
+
+    fn time_out(&mut self, now: Instant) -> Vec<RequestKey> {
+        let mut late = Vec::new();
+        for open in &mut self.open {
+            if open.deadline <= now {
+                late.extend(open.key.take());
+            }
+        }
+        if self.names_requests == Some(true) {
+            self.open.retain(|open| open.key.is_some());
+        }
+        while self.open.iter().filter(|open| open.key.is_none()).count() > MAX_ABANDONED {
+            self.take(|open| open.key.is_none());
+        }
+        self.waiting.retain(|waiting| {
+            let due = waiting.open.deadline <= now;
+            if due {
+                late.extend(waiting.open.key);
+            }
+            !due
+        });
+        late
+    }
+}
