@@ -1,1 +1,29 @@
-//! Mount an ARCP runtime in an axum Router.
+//! Mount an ARCP runtime in an [axum] [`Router`](axum::Router).
+//!
+//! ```
+//! use arcp_runtime::{Runtime, StaticTokens};
+//! use axum::Router;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Runtime::builder().authenticator(StaticTokens::new().token("s3cret", "alice")).build()?;
+//! let app: Router = Router::new().route("/arcp", arcp_axum::serve(runtime));
+//! # drop(app);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The route is a route like any other: it can be nested, stand beside others, and be wrapped in any `tower` layer, which
+//! sees the HTTP request that asks for the upgrade. What follows the upgrade is ARCP, with its own authentication.
+//!
+//! Browsers send an `Origin`; a request that has one is refused with 403 unless [`Mount::allow_origin`] names it, so that no
+//! web page can reach a runtime through its visitor's browser. Programs send none and are let through to `session.hello`.
+//!
+//! [`Server`] serves a router over TCP with the time limits that a runtime wants before a peer is known; `axum::serve` works
+//! as well.
+
+mod mount;
+mod server;
+
+pub use mount::{Mount, serve};
+pub use server::Server;

@@ -28,4 +28,4 @@ pub use fingerprint::Fingerprint;
 pub use incoming::Incoming;
 pub use principal::Principal;
 pub use random::Random;
-pub use time::{Instant, Now};
+pub use time::{Instant, Now, Origin};

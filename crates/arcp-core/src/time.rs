@@ -1,7 +1,7 @@
 //! Time as the machines know it: handed in, never asked for.
 
 use std::ops::Add;
-use std::time::Duration;
+use std::time::{self, Duration, SystemTime};
 
 use arcp_proto::Timestamp;
 
@@ -32,6 +32,28 @@ impl Add<Duration> for Instant {
     /// The point `duration` later; the end of time where that cannot be told.
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
+    }
+}
+
+/// Ties the machines' clock to the standard library's, for drivers. It asks no clock: the driver does.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin(time::Instant);
+
+impl Origin {
+    /// A clock whose origin is `instant`.
+    pub fn new(instant: time::Instant) -> Self {
+        Self(instant)
+    }
+
+    /// Both clocks, given what the driver's own show.
+    pub fn now(&self, monotonic: time::Instant, wall: SystemTime) -> Now {
+        let elapsed = monotonic.saturating_duration_since(self.0);
+        Now { monotonic: Instant::after_origin(elapsed), wall: Timestamp::from(wall) }
+    }
+
+    /// When the driver's clock shows `at`; `None` beyond its range.
+    pub fn when(&self, at: Instant) -> Option<time::Instant> {
+        self.0.checked_add(at.since_origin())
     }
 }
 

@@ -1,1 +1,53 @@
-//! Host AI agents behind the Agent Runtime Control Protocol (ARCP).
+//! Host AI agents behind the Agent Runtime Control Protocol (ARCP) v1.1.
+//!
+//! An [`Agent`] is a plain async function of a [`JobContext`] and a typed input. A [`Runtime`] hosts any number of
+//! them, and serves any number of connections:
+//!
+//! ```
+//! use arcp_runtime::{JobContext, Runtime, StaticTokens, agent_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), arcp_runtime::BuildError> {
+//! let runtime = Runtime::builder()
+//!     .authenticator(StaticTokens::new().token("s3cret", "alice"))
+//!     .agent(
+//!         "shout@1.0.0",
+//!         agent_fn(async |ctx: JobContext, input: String| {
+//!             ctx.info(format!("shouting {} letters", input.len())).await?;
+//!             Ok(input.to_uppercase())
+//!         }),
+//!     )
+//!     .build()?;
+//! # drop(runtime);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Give [`Runtime::serve`] a transport for each connection, or let `arcp-axum` do it.
+//!
+//! What the protocol demands is decided in `arcp-core`, by a machine without I/O. This crate owns that machine and does
+//! what it asks: it reads and writes frames, runs agents as supervised tasks, keeps time, and commits what must be kept
+//! to a [`Store`] before anybody is told of it.
+
+mod agent;
+mod agent_error;
+mod authenticator;
+mod builder;
+mod clock;
+mod connection;
+mod context;
+mod driver;
+mod job;
+mod runtime;
+mod store;
+
+pub use agent::{Agent, FnAgent, agent_fn};
+pub use agent_error::AgentError;
+pub use arcp_core::Principal;
+pub use arcp_core::runtime::{AuthenticationError, Limits, ResolvedAgent, StopCause};
+pub use arcp_proto as proto;
+pub use authenticator::{Authenticator, StaticTokens};
+pub use builder::{Authenticated, BuildError, Dangerous, RuntimeBuilder, Unauthenticated};
+pub use context::{EmitError, JobContext, Stopped};
+pub use runtime::{Health, Runtime};
+pub use store::{Batch, Epoch, MemoryStore, Store, StoreError, Write};

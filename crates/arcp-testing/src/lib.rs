@@ -1,1 +1,41 @@
-//! Fixture agents and helpers that this workspace's tests share.
+//! The fixture agents: small, exact agents that conformance runs, interop tests, load tests and demonstrations drive from
+//! outside, with nothing but the wire protocol. `arcp serve --fixtures` hosts all of them.
+//!
+//! They are ordinary agents, written against the public API of `arcp-runtime`.
+//!
+//! | agent | input | what it does |
+//! | --- | --- | --- |
+//! | `echo` | anything | logs `echo started`, returns `{"echoed": <input>}` |
+//! | `count` | `{n, delay_ms?, size?}` | logs `event 0` … `event n-1`, each padded with `.` to `size` bytes, `delay_ms` apart; returns `{"count": n}` |
+//! | `sleep` | `{ms}` | status `sleeping`, sleeps, stops at once when cancelled; returns `{"slept_ms": ms}` |
+//! | `stubborn` | `{ms}` | status `stubborn`, ignores cancellation for `ms`; returns `null` |
+//! | `progress` | `{total, units?}` | progress from 1 to `total`; returns `{"total": total}` |
+//! | `kinds` | `{}` | one event of every kind, then the vendor kind `x-vendor.fixture.note`; returns `null` |
+//! | `fail` | `{code?, message?, panic?}` | ends in that error, or panics |
+//! | `versioned` | anything | there as `1.0.0` and `2.0.0`; returns `{"version": <its own>}` |
+//! | `whoami` | anything | returns what the agent is told of its job |
+//!
+//! All but `versioned` are there as `1.0.0`. A wrong input ends the job in `INVALID_REQUEST` with a message that names the
+//! field.
+
+mod events;
+mod identity;
+mod time;
+
+use arcp_runtime::{RuntimeBuilder, agent_fn};
+
+/// Adds every fixture agent to a runtime.
+#[must_use]
+pub fn with_fixtures<A>(builder: RuntimeBuilder<A>) -> RuntimeBuilder<A> {
+    builder
+        .agent("echo@1.0.0", agent_fn(events::echo))
+        .agent("count@1.0.0", agent_fn(events::count))
+        .agent("progress@1.0.0", agent_fn(events::progress))
+        .agent("kinds@1.0.0", agent_fn(events::kinds))
+        .agent("sleep@1.0.0", agent_fn(time::sleep))
+        .agent("stubborn@1.0.0", agent_fn(time::stubborn))
+        .agent("fail@1.0.0", agent_fn(identity::fail))
+        .agent("versioned@1.0.0", agent_fn(identity::versioned))
+        .agent("versioned@2.0.0", agent_fn(identity::versioned))
+        .agent("whoami@1.0.0", agent_fn(identity::whoami))
+}

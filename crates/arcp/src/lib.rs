@@ -1,1 +1,103 @@
-//! The Agent Runtime Control Protocol (ARCP) v1.1, both sides of the wire.
+//! # ARCP for Rust
+//!
+//! The Agent Runtime Control Protocol (ARCP) v1.1, both sides of the wire: host AI agents, submit jobs to them, follow
+//! what they do as an ordered stream of events, and get exactly one outcome. A session outlives its connections, a job
+//! runs under a lease, and nothing is sent before it is stored.
+//!
+//! See a job run over a real WebSocket, on a real file:
+//!
+//! ```sh
+//! cargo run --release --example quickstart -- README.md
+//! ```
+//!
+//! Run every check and every test:
+//!
+//! ```sh
+//! cargo xtask test
+//! ```
+//!
+//! ## A client
+//!
+//! ```no_run
+//! use futures_util::StreamExt;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = arcp::connect("ws://127.0.0.1:7777", "s3cret").await?;
+//! let mut job = client.submit("shout").input("hello").await?;
+//! while let Some(event) = job.next().await {
+//!     println!("{event}");
+//! }
+//! let loud: String = job.result().await?;
+//! println!("{loud}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ## An agent, hosted in axum
+//!
+//! ```no_run
+//! use arcp::runtime::{JobContext, Runtime, StaticTokens, agent_fn};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let shout = agent_fn(async |ctx: JobContext, input: String| {
+//!     ctx.info(format!("shouting {} bytes", input.len())).await?;
+//!     Ok(input.to_uppercase())
+//! });
+//! let tokens = StaticTokens::new().token("s3cret", "alice");
+//! let runtime = Runtime::builder().authenticator(tokens).agent("shout@1.0.0", shout).build()?;
+//! let app = axum::Router::new().route("/arcp", arcp::axum::serve(runtime));
+//! axum::serve(tokio::net::TcpListener::bind("127.0.0.1:7777").await?, app).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ## The program
+//!
+//! ```sh
+//! cargo build --release --package arcp-cli
+//! target/release/arcp serve --fixtures --token s3cret=alice &
+//! ARCP_TOKEN=s3cret target/release/arcp submit count --input '{"n": 3}'
+//! ```
+//!
+//! ## The crates
+//!
+//! This crate is a door to the others, one feature each; depend on those alone if you like.
+//!
+//! | feature | crate | what it is |
+//! | --- | --- | --- |
+//! | `client` (default) | `arcp-client` | open sessions, submit jobs, follow them |
+//! | `ws` (default) | `arcp-transport-ws` | `ws://` and `wss://`, both sides |
+//! | `runtime` | `arcp-runtime` | host agents |
+//! | `axum` | `arcp-axum` | mount a runtime in an axum router |
+//! | always | `arcp-proto`, `arcp-transport` | the wire types, the traits of a link |
+//!
+//! `arcp-core` is below all of them: the protocol as state machines without I/O. What stands where, and why, is in
+//! `ARCHITECTURE.md`; how to work on it, in `CONTRIBUTING.md`.
+//!
+//! ## What is there
+//!
+//! Sessions with authentication and feature negotiation; jobs with events of every kind, results, errors, cancellation,
+//! time limits, idempotency and agent versions; WebSocket with TLS. A runtime lets sessions be resumed after a cut
+//! without losing an event, while its process lives. Not there yet: reconnecting clients, heartbeats, acknowledgements,
+//! listing and subscribing, enforcement of leases, budgets and credentials, durable stores, stdio, OpenTelemetry. A runtime
+//! offers in `session.welcome` what it can do, and refuses by name what it cannot.
+//!
+//! Licensed under Apache-2.0.
+
+pub use arcp_proto as proto;
+pub use arcp_transport as transport;
+
+#[cfg(feature = "axum")]
+pub use arcp_axum as axum;
+#[cfg(feature = "client")]
+pub use arcp_client as client;
+#[cfg(all(feature = "client", feature = "ws"))]
+pub use arcp_client::connect;
+#[cfg(feature = "client")]
+pub use arcp_client::{Client, Event, Job};
+#[cfg(feature = "runtime")]
+pub use arcp_runtime as runtime;
+#[cfg(feature = "ws")]
+pub use arcp_transport_ws as ws;

@@ -74,7 +74,7 @@ pub struct Opened {
 }
 
 /// How a job has ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum JobEnd {
     /// With a result.

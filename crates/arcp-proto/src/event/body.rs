@@ -239,6 +239,19 @@ pub struct Metric {
     pub dimensions: Option<BTreeMap<String, Json>>,
 }
 
+impl Metric {
+    /// A measurement without a unit.
+    pub fn new(name: impl Into<String>, value: impl Into<Number>) -> Self {
+        Self { name: name.into(), value: value.into(), unit: None, dimensions: None }
+    }
+
+    /// In this unit.
+    #[must_use]
+    pub fn unit(self, unit: impl Into<String>) -> Self {
+        Self { unit: Some(unit.into()), ..self }
+    }
+}
+
 /// `artifact_ref`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactRef {
@@ -291,6 +304,38 @@ pub struct Progress {
     /// One sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+impl ArtifactRef {
+    /// An artifact of this media type.
+    pub fn new(uri: impl Into<String>, content_type: impl Into<String>) -> Self {
+        Self { uri: uri.into(), content_type: Some(content_type.into()), byte_size: None, sha256: None }
+    }
+}
+
+impl Progress {
+    /// Progress of so many, with no end in sight.
+    pub fn new(current: impl Into<Number>) -> Self {
+        Self { current: current.into(), total: None, units: None, message: None }
+    }
+
+    /// Out of so many.
+    #[must_use]
+    pub fn of(self, total: impl Into<Number>) -> Self {
+        Self { total: Some(total.into()), ..self }
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn units(self, units: impl Into<String>) -> Self {
+        Self { units: Some(units.into()), ..self }
+    }
+
+    /// One sentence for people.
+    #[must_use]
+    pub fn message(self, message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), ..self }
+    }
 }
 
 /// `result_chunk` (§8.4).

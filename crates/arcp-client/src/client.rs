@@ -1,0 +1,118 @@
+//! The handle of a session, and how to get one.
+
+use std::future::{Future, IntoFuture};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arcp_core::client::{Config, Opened};
+use arcp_proto::session::Peer;
+use arcp_proto::{BearerToken, Features};
+use arcp_transport::Connector;
+use futures_util::future::BoxFuture;
+
+use crate::driver::{self, Commands};
+use crate::error::ConnectError;
+use crate::submit::Submit;
+
+/// A client with an open session. Cheap to clone; all clones are the same session.
+///
+/// The session is closed when the last clone and the last of its [`Job`](crate::Job)s are dropped, or by
+/// [`Client::close`]. Jobs run on at the runtime either way.
+#[derive(Clone)]
+pub struct Client {
+    commands: Commands,
+    opened: Arc<Opened>,
+}
+
+/// Opens a session with the runtime at a `ws://` or `wss://` URL (§6.2). The default path is `/arcp`.
+///
+/// `wss://` trusts the system's roots. For more say, use [`Client::connect`] with a connector of your own.
+///
+/// # Errors
+/// When the URL is none, the runtime cannot be reached, or it refuses the token. Dropping the future gives up.
+#[cfg(feature = "ws")]
+pub async fn connect(url: impl AsRef<str>, token: impl Into<BearerToken>) -> Result<Client, ConnectError> {
+    let connector = arcp_transport_ws::WsConnector::new(url.as_ref())?;
+    Client::connect(connector, token).await
+}
+
+impl Client {
+    /// Opens a session over a connector's transport. Await what it returns, or set it up first.
+    pub fn connect(connector: impl Connector, token: impl Into<BearerToken>) -> Connect {
+        let identity = Peer { name: "arcp-client".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+        Connect { connector: Box::new(connector), config: Config::new(identity, token.into()) }
+    }
+
+    /// What the runtime said of itself and of the session: its id, features and agents.
+    pub fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// Starts a submit to an agent, `name` or `name@version` (§7.5). Await what it returns, or set it up first.
+    pub fn submit(&self, agent: impl AsRef<str>) -> Submit {
+        Submit::new(self.commands.clone(), agent.as_ref())
+    }
+
+    /// Closes the session in order (§6.7) and waits until that is done, half a second or so at most against a runtime
+    /// that does not answer. Jobs run on at the runtime; [`Job`](crate::Job)s of this session end here.
+    pub async fn close(self) {
+        self.commands.close(None).await;
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("opened", &self.opened).finish_non_exhaustive()
+    }
+}
+
+/// A session about to be opened; await it.
+#[must_use = "nothing is connected until this is awaited"]
+pub struct Connect {
+    connector: Box<dyn Connector>,
+    config: Config,
+}
+
+impl Connect {
+    /// What this client calls itself.
+    pub fn identity(mut self, name: impl Into<String>, version: impl Into<String>) -> Self {
+        self.config.identity = Peer { name: name.into(), version: version.into() };
+        self
+    }
+
+    /// Asks for these features only (§6.2).
+    pub fn features(mut self, features: Features) -> Self {
+        self.config.features = features;
+        self
+    }
+
+    /// How long to wait for the runtime's welcome; 10 s if nothing is said.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.config.handshake_timeout = timeout;
+        self
+    }
+
+    /// How long to wait for the answer to a request; 30 s if nothing is said.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.config.request_timeout = timeout;
+        self
+    }
+
+    async fn open(self) -> Result<Client, ConnectError> {
+        let transport = self.connector.connect().await?;
+        let (commands, opened) = driver::open(transport, self.config).await?;
+        Ok(Client { commands, opened: Arc::new(opened) })
+    }
+}
+
+impl IntoFuture for Connect {
+    type Output = Result<Client, ConnectError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        fn boxed<F: Future + Send + 'static>(future: F) -> BoxFuture<'static, F::Output> {
+            Box::pin(future)
+        }
+        boxed(self.open())
+    }
+}

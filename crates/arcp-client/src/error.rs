@@ -1,0 +1,106 @@
+//! What can go wrong, one enum an operation. The wire's code survives in each.
+
+use arcp_core::client::Loss;
+use arcp_proto::job::FinalStatus;
+use arcp_proto::{DecodeError, EncodeError, ErrorCode, ErrorPayload, InvalidAgentRef};
+
+/// Why a session could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The runtime could not be reached.
+    #[error(transparent)]
+    Transport(#[from] arcp_transport::ConnectError),
+    /// The runtime was reached and refused (§6.1, §6.2).
+    #[error("runtime refused the session: {0}")]
+    Refused(ErrorPayload),
+    /// The connection was made, but no session came of it.
+    #[error(transparent)]
+    Lost(Loss),
+}
+
+impl ConnectError {
+    /// The code with which the runtime refused.
+    pub fn code(&self) -> Option<&ErrorCode> {
+        match self {
+            Self::Refused(error) => Some(&error.code),
+            Self::Transport(_) | Self::Lost(_) => None,
+        }
+    }
+}
+
+/// Why a request was not granted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The agent's name is no agent reference; nothing was sent.
+    #[error("agent {0:?} cannot be submitted to: {1}")]
+    Agent(String, #[source] InvalidAgentRef),
+    /// The input cannot be written as JSON; nothing was sent.
+    #[error("input cannot be encoded")]
+    Encode(#[source] EncodeError),
+    /// The runtime refused this request; the session goes on.
+    #[error("runtime refused the request: {0}")]
+    Refused(ErrorPayload),
+    /// The runtime did not answer in time. It may have done what it was asked: a submit with an
+    /// [`idempotency_key`](crate::Submit::idempotency_key) can be made again safely.
+    #[error("runtime did not answer the request in time")]
+    TimedOut,
+    /// The session has ended. As with [`TimedOut`](Self::TimedOut), the request may have been carried out.
+    #[error("session has ended: {0}")]
+    SessionEnded(#[source] Loss),
+}
+
+impl RequestError {
+    /// The code with which the runtime refused.
+    pub fn code(&self) -> Option<&ErrorCode> {
+        match self {
+            Self::Refused(error) => Some(&error.code),
+            _ => None,
+        }
+    }
+}
+
+/// Why a job has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The job ended in an error (§7.3).
+    #[error("job ended in an error: {0}")]
+    Failed(ErrorPayload),
+    /// The job was cancelled (§7.4).
+    #[error("job was cancelled: {0}")]
+    Cancelled(ErrorPayload),
+    /// The job exceeded its `max_runtime_sec`.
+    #[error("job ran out of time: {0}")]
+    TimedOut(ErrorPayload),
+    /// The result is there but is not what was asked for.
+    #[error("result of the job cannot be read: {0}")]
+    Result(#[source] DecodeError),
+    /// The session ended before the job did. The job runs on at the runtime.
+    #[error("session ended before the job did: {0}")]
+    SessionEnded(#[source] Loss),
+}
+
+impl JobError {
+    pub(crate) fn from_wire(error: arcp_proto::job::JobError) -> Self {
+        match error.final_status {
+            FinalStatus::Cancelled => Self::Cancelled(error.error),
+            FinalStatus::TimedOut => Self::TimedOut(error.error),
+            _ => Self::Failed(error.error),
+        }
+    }
+
+    /// The code in which the job ended.
+    pub fn code(&self) -> Option<&ErrorCode> {
+        self.payload().map(|error| &error.code)
+    }
+
+    /// All that the runtime said about it.
+    pub fn payload(&self) -> Option<&ErrorPayload> {
+        match self {
+            Self::Failed(error) | Self::Cancelled(error) | Self::TimedOut(error) => Some(error),
+            Self::Result(_) | Self::SessionEnded(_) => None,
+        }
+    }
+}

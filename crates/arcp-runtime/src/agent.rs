@@ -1,0 +1,90 @@
+//! What an agent is: an async function with typed input and output, run once for each job.
+
+use std::future::Future;
+use std::marker::PhantomData;
+
+use arcp_proto::{ErrorCode, Json};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::agent_error::AgentError;
+use crate::context::JobContext;
+
+/// An agent: given a job's context and input, it comes to a result.
+///
+/// Its future is dropped when the job was told to stop and the grace period is over, and when the runtime shuts down;
+/// until then it is told through [`JobContext::stopped`]. A panic ends the job in `INTERNAL_ERROR` and nothing else.
+///
+/// An input that does not decode as `Input` ends the job in `INVALID_REQUEST`, with a message that names the field.
+pub trait Agent: Send + Sync + 'static {
+    /// What `job.submit` gives it (§7.1).
+    type Input: DeserializeOwned + Send;
+    /// What `job.result` carries (§7.3).
+    type Output: Serialize + Send;
+
+    /// Runs one job.
+    fn run(
+        &self,
+        ctx: JobContext,
+        input: Self::Input,
+    ) -> impl Future<Output = Result<Self::Output, AgentError>> + Send;
+}
+
+/// Makes an agent of a function.
+///
+/// ```
+/// use arcp_runtime::{JobContext, agent_fn};
+///
+/// let agent = agent_fn(async |_ctx: JobContext, input: Vec<f64>| Ok(input.iter().sum::<f64>()));
+/// # let _: &dyn std::any::Any = &agent;
+/// ```
+pub fn agent_fn<F, I, O, Fut>(function: F) -> FnAgent<F, I>
+where
+    F: Fn(JobContext, I) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<O, AgentError>> + Send,
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + Send,
+{
+    FnAgent { function, input: PhantomData }
+}
+
+/// An agent made of a function; see [`agent_fn`].
+pub struct FnAgent<F, I> {
+    function: F,
+    input: PhantomData<fn(I)>,
+}
+
+impl<F, I, O, Fut> Agent for FnAgent<F, I>
+where
+    F: Fn(JobContext, I) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<O, AgentError>> + Send,
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + Send,
+{
+    type Input = I;
+    type Output = O;
+
+    fn run(&self, ctx: JobContext, input: I) -> impl Future<Output = Result<O, AgentError>> + Send {
+        (self.function)(ctx, input)
+    }
+}
+
+/// The boxed twin of [`Agent`]: JSON in, JSON out.
+pub(crate) trait ErasedAgent: Send + Sync + 'static {
+    fn run_json(&self, ctx: JobContext, input: Json) -> BoxFuture<'_, Result<Json, AgentError>>;
+}
+
+impl<A: Agent> ErasedAgent for A {
+    fn run_json(&self, ctx: JobContext, input: Json) -> BoxFuture<'_, Result<Json, AgentError>> {
+        async move {
+            let input = input.decode().map_err(|error| {
+                AgentError::new(ErrorCode::InvalidRequest, error.within("input").to_string())
+            })?;
+            let output = self.run(ctx, input).await?;
+            Json::encode(&output).map_err(AgentError::from)
+        }
+        .boxed()
+    }
+}

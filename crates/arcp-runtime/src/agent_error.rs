@@ -1,0 +1,90 @@
+//! The error in which an agent ends its job, with the code that goes over the wire.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+
+use arcp_core::runtime::StopCause;
+use arcp_proto::{ErrorCode, ErrorPayload, Json};
+
+use crate::context::Stopped;
+
+/// Why an agent has failed.
+///
+/// Every error converts into one with `?`. Those of this crate keep their code; any other becomes `INTERNAL_ERROR` with
+/// the error's own text, which the job's client is shown.
+pub struct AgentError {
+    payload: ErrorPayload,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl AgentError {
+    /// An error with this code, which may be one of the agent's own (§12), and a sentence for people.
+    pub fn new(code: impl Into<ErrorCode>, message: impl Into<String>) -> Self {
+        Self { payload: ErrorPayload::new(code.into(), message), source: None }
+    }
+
+    /// `INVALID_REQUEST`: the job's input is not what the agent works with.
+    pub fn invalid_request(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidRequest, message)
+    }
+
+    /// The same error with `details`, which must be an object; anything else is left out.
+    #[must_use]
+    pub fn with_details(mut self, details: Json) -> Self {
+        self.payload.details = Some(details).filter(Json::is_object);
+        self
+    }
+
+    /// The code.
+    pub fn code(&self) -> &ErrorCode {
+        &self.payload.code
+    }
+
+    /// What the job's client is told.
+    pub fn payload(&self) -> &ErrorPayload {
+        &self.payload
+    }
+
+    /// The error that it was made of.
+    pub fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+
+    pub(crate) fn into_payload(self) -> ErrorPayload {
+        self.payload
+    }
+}
+
+impl fmt::Debug for AgentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentError").field("payload", &self.payload).field("source", &self.source).finish()
+    }
+}
+
+impl fmt::Display for AgentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.payload, f)
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for AgentError {
+    fn from(error: E) -> Self {
+        let code = match (&error as &dyn Any).downcast_ref::<Stopped>() {
+            Some(stopped) => stopped.code(),
+            None => ErrorCode::InternalError,
+        };
+        Self { payload: ErrorPayload::new(code, error.to_string()), source: Some(Box::new(error)) }
+    }
+}
+
+impl Stopped {
+    fn code(self) -> ErrorCode {
+        match self.cause() {
+            StopCause::Cancelled => ErrorCode::Cancelled,
+            StopCause::TimedOut => ErrorCode::Timeout,
+            StopCause::LeaseExpired => ErrorCode::LeaseExpired,
+            _ => ErrorCode::InternalError,
+        }
+    }
+}

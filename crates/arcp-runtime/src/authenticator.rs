@@ -1,0 +1,101 @@
+//! Who is calling (§6.1): from a bearer token to a principal.
+
+use std::future::Future;
+
+use arcp_core::Principal;
+use arcp_core::runtime::AuthenticationError;
+use arcp_proto::{BearerToken, Digest};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+/// Tells whose bearer token this is.
+///
+/// The client learns only that its token is not valid, never why. An implementation must take the same time for a token
+/// it does not know and one it nearly knows; its future is dropped when the client goes away or the handshake timeout
+/// is over.
+pub trait Authenticator: Send + Sync + 'static {
+    /// The principal that `token` stands for.
+    ///
+    /// # Errors
+    /// [`AuthenticationError::Invalid`] refuses with `UNAUTHENTICATED`; [`AuthenticationError::Unavailable`] with
+    /// `INTERNAL_ERROR`, which invites to try again.
+    fn authenticate(
+        &self,
+        token: &BearerToken,
+    ) -> impl Future<Output = Result<Principal, AuthenticationError>> + Send;
+}
+
+/// A fixed list of bearer tokens. Only their digests are kept, and every one is compared each time.
+#[derive(Clone, Debug, Default)]
+pub struct StaticTokens(Vec<(Digest, Principal)>);
+
+impl StaticTokens {
+    /// No token: nobody gets in.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets `principal` in with `token`. A principal may have several tokens.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<BearerToken>, principal: impl AsRef<str>) -> Self {
+        let token: BearerToken = token.into();
+        self.0.push((token.digest(), Principal::new(principal.as_ref())));
+        self
+    }
+}
+
+impl Authenticator for StaticTokens {
+    async fn authenticate(&self, token: &BearerToken) -> Result<Principal, AuthenticationError> {
+        let digest = token.digest();
+        let mut found = None;
+        for (known, principal) in &self.0 {
+            if *known == digest {
+                found = Some(principal); // no early end: the time tells nothing
+            }
+        }
+        found.cloned().ok_or(AuthenticationError::Invalid)
+    }
+}
+
+/// Lets everybody in, whatever the token, as one principal.
+pub(crate) struct Anonymous;
+
+impl Authenticator for Anonymous {
+    async fn authenticate(&self, _: &BearerToken) -> Result<Principal, AuthenticationError> {
+        Ok(Principal::new("anonymous"))
+    }
+}
+
+/// The boxed twin of [`Authenticator`].
+pub(crate) trait ErasedAuthenticator: Send + Sync + 'static {
+    fn authenticate_boxed<'a>(
+        &'a self,
+        token: &'a BearerToken,
+    ) -> BoxFuture<'a, Result<Principal, AuthenticationError>>;
+}
+
+impl<A: Authenticator> ErasedAuthenticator for A {
+    fn authenticate_boxed<'a>(
+        &'a self,
+        token: &'a BearerToken,
+    ) -> BoxFuture<'a, Result<Principal, AuthenticationError>> {
+        self.authenticate(token).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_token_is_its_principal_and_nothing_like_it_is() {
+        let tokens = StaticTokens::new().token("a", "alice").token("b", "bob").token("a2", "alice");
+        for (token, principal) in [("a", "alice"), ("b", "bob"), ("a2", "alice")] {
+            assert_eq!(tokens.authenticate(&token.into()).await.unwrap().as_str(), principal);
+        }
+        for token in ["", "A", "a ", "ab"] {
+            assert_eq!(tokens.authenticate(&token.into()).await, Err(AuthenticationError::Invalid));
+        }
+        assert!(!format!("{:?}", StaticTokens::new().token("hunter2", "x")).contains("hunter2"));
+    }
+}

@@ -1,0 +1,218 @@
+//! Building a runtime. One without an authenticator does not compile.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use arcp_core::runtime::{Agents, Config, Limits, ResolvedAgent};
+use arcp_proto::AgentRef;
+use arcp_proto::session::Peer;
+
+use crate::agent::{Agent, ErasedAgent};
+use crate::authenticator::{Anonymous, Authenticator, ErasedAuthenticator};
+use crate::runtime::Runtime;
+use crate::store::{MemoryStore, Store};
+
+/// State of a [`RuntimeBuilder`] that does not know yet how clients authenticate.
+#[derive(Debug)]
+pub struct Unauthenticated(());
+
+/// State of a [`RuntimeBuilder`] that knows how clients authenticate.
+#[derive(Debug)]
+pub struct Authenticated(());
+
+/// Builds a [`Runtime`].
+pub struct RuntimeBuilder<Authentication = Unauthenticated> {
+    identity: Peer,
+    limits: Limits,
+    authenticator: Arc<dyn ErasedAuthenticator>,
+    store: Arc<dyn Store>,
+    agents: Vec<(String, Arc<dyn ErasedAgent>)>,
+    defaults: Vec<String>,
+    state: PhantomData<Authentication>,
+}
+
+/// Why a runtime cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// An agent's name is not `name@version`.
+    #[error(
+        "agent {0:?} cannot be registered: its name must be `name@version`, such as `report@1.0.0` (§7.5)"
+    )]
+    AgentName(String),
+    /// An agent is registered twice in the same version.
+    #[error("agent {0} is registered twice")]
+    DuplicateAgent(String),
+    /// The version that is to be the default is not registered.
+    #[error("default version {0} is not registered")]
+    UnknownDefault(String),
+    /// A limit is zero that must not be.
+    #[error("limit {0} must be at least 1")]
+    ZeroLimit(&'static str),
+}
+
+impl RuntimeBuilder<Unauthenticated> {
+    pub(crate) fn new() -> Self {
+        Self {
+            identity: Peer { name: "arcp-runtime".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+            limits: Limits::default(),
+            authenticator: Arc::new(Anonymous),
+            store: Arc::new(MemoryStore::new()),
+            agents: Vec::new(),
+            defaults: Vec::new(),
+            state: PhantomData,
+        }
+    }
+
+    /// How bearer tokens become principals (§6.1).
+    pub fn authenticator(self, authenticator: impl Authenticator) -> RuntimeBuilder<Authenticated> {
+        self.authenticated(Arc::new(authenticator))
+    }
+
+    /// Ways to build a runtime that does not know its clients.
+    pub fn dangerous(self) -> Dangerous {
+        Dangerous(self)
+    }
+}
+
+/// Ways to build a runtime that does not know its clients; see [`RuntimeBuilder::dangerous`].
+pub struct Dangerous(RuntimeBuilder<Unauthenticated>);
+
+impl Dangerous {
+    /// Lets everybody in with any token, as one principal named `anonymous`: each client can see and cancel what the
+    /// others do as far as one principal can.
+    pub fn allow_anonymous(self) -> RuntimeBuilder<Authenticated> {
+        self.0.authenticated(Arc::new(Anonymous))
+    }
+}
+
+impl<Authentication> RuntimeBuilder<Authentication> {
+    fn authenticated(self, authenticator: Arc<dyn ErasedAuthenticator>) -> RuntimeBuilder<Authenticated> {
+        let Self { identity, limits, store, agents, defaults, .. } = self;
+        RuntimeBuilder { identity, limits, authenticator, store, agents, defaults, state: PhantomData }
+    }
+
+    /// Hosts an agent under `name@version` (§7.5). Of several versions the last one added is the default.
+    #[must_use]
+    pub fn agent(mut self, name: impl Into<String>, agent: impl Agent) -> Self {
+        self.agents.push((name.into(), Arc::new(agent)));
+        self
+    }
+
+    /// Makes `name@version` what the bare name means.
+    #[must_use]
+    pub fn default_version(mut self, name: impl Into<String>) -> Self {
+        self.defaults.push(name.into());
+        self
+    }
+
+    /// What `session.welcome` calls this runtime.
+    #[must_use]
+    pub fn identity(mut self, name: impl Into<String>, version: impl Into<String>) -> Self {
+        self.identity = Peer { name: name.into(), version: version.into() };
+        self
+    }
+
+    /// The limits.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where the runtime keeps what must be there after a restart; a [`MemoryStore`] if nothing is said.
+    #[must_use]
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Arc::new(store);
+        self
+    }
+}
+
+impl RuntimeBuilder<Authenticated> {
+    /// Builds the runtime. Must be called within a tokio runtime, in which its tasks then run.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn build(self) -> Result<Runtime, BuildError> {
+        let mut inventory = Agents::new();
+        let mut agents: HashMap<ResolvedAgent, Arc<dyn ErasedAgent>> = HashMap::new();
+        for (name, agent) in self.agents {
+            let resolved = resolve(&name)?;
+            inventory
+                .register(resolved.clone())
+                .map_err(|duplicate| BuildError::DuplicateAgent(duplicate.0))?;
+            agents.insert(resolved, agent);
+        }
+        for name in self.defaults {
+            if !inventory.set_default(&resolve(&name)?) {
+                return Err(BuildError::UnknownDefault(name));
+            }
+        }
+        check(&self.limits)?;
+        let mut config = Config::new(self.identity, inventory);
+        config.limits = self.limits;
+        Ok(Runtime::start(config, agents, self.authenticator, self.store))
+    }
+}
+
+fn resolve(name: &str) -> Result<ResolvedAgent, BuildError> {
+    let reference: AgentRef = name.parse().map_err(|_| BuildError::AgentName(name.to_owned()))?;
+    match reference.version {
+        Some(version) => Ok(ResolvedAgent { name: reference.name, version }),
+        None => Err(BuildError::AgentName(name.to_owned())),
+    }
+}
+
+fn check(limits: &Limits) -> Result<(), BuildError> {
+    let counts = [
+        ("sessions_per_principal", limits.sessions_per_principal),
+        ("jobs_per_session", limits.jobs_per_session),
+        ("jobs_per_principal", limits.jobs_per_principal),
+        ("send_window_events", limits.send_window_events),
+        ("send_window_bytes", limits.send_window_bytes),
+        ("buffer_events", limits.buffer_events),
+        ("buffer_bytes", limits.buffer_bytes),
+        ("answers", limits.answers),
+        ("payload_bytes", limits.payload_bytes),
+    ];
+    match counts.iter().find(|(_, limit)| *limit == 0) {
+        Some((name, _)) => Err(BuildError::ZeroLimit(name)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AgentError, JobContext, StaticTokens, agent_fn};
+
+    fn builder() -> RuntimeBuilder<Authenticated> {
+        Runtime::builder().authenticator(StaticTokens::new())
+    }
+
+    fn agent() -> impl Agent {
+        agent_fn(async |_: JobContext, (): ()| Ok::<_, AgentError>(()))
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_named() {
+        let error = |builder: RuntimeBuilder<Authenticated>| builder.build().err().unwrap().to_string();
+        assert!(error(builder().agent("Bad@1", agent())).contains("\"Bad@1\""));
+        assert!(error(builder().agent("echo", agent())).contains("name@version"));
+        assert_eq!(
+            error(builder().agent("a@1", agent()).agent("a@1", agent())),
+            "agent a@1 is registered twice"
+        );
+        assert_eq!(
+            error(builder().agent("a@1", agent()).default_version("a@2")),
+            "default version a@2 is not registered"
+        );
+        let limits = Limits { answers: 0, ..Limits::default() };
+        assert_eq!(error(builder().limits(limits)), "limit answers must be at least 1");
+        assert!(builder().agent("a@1", agent()).default_version("a@1").build().is_ok());
+    }
+}

@@ -1,0 +1,256 @@
+//! What an agent has of its job: who asked, what for, and the ways to tell how it goes.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use arcp_core::Principal;
+use arcp_core::runtime::{Draft, EmitError as Refused, Flow, JobSpec, ResolvedAgent, StopCause};
+use arcp_proto::event::{ArtifactRef, EventKind, Log, LogLevel, Metric, Progress, Status, Thought};
+use arcp_proto::{
+    CallId, EncodeError, JobId, Lease, LeaseConstraints, SessionId, Timestamp, TraceContext, TraceId, Ulid,
+};
+use serde::Serialize;
+
+use crate::clock::{self, Clock};
+use crate::driver::Driver;
+use crate::job::JobControl;
+
+/// An agent's view of its job. Cheap to clone; all clones are the same job.
+///
+/// Events appear in the session's stream in the order in which these methods are called (§8.3). Each waits while the
+/// client is behind by more than the session's send window, so that an agent cannot outrun its reader; dropping the
+/// future of an emission that waits does not take the event back.
+#[derive(Clone)]
+pub struct JobContext {
+    driver: Arc<Driver>,
+    spec: Arc<JobSpec>,
+    control: Arc<JobControl>,
+}
+
+/// Why an event was not emitted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmitError {
+    /// The job has ended: its client cancelled it, its time is over, or the runtime is shutting down.
+    #[error("job has ended")]
+    Ended,
+    /// The event is too large for one frame.
+    #[error("event payload of {bytes} bytes is above the limit of {limit}")]
+    TooLarge {
+        /// Its size in bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Events of this kind are emitted by the runtime itself.
+    #[error("events of kind {0} are emitted by the runtime itself")]
+    Reserved(EventKind),
+    /// The body cannot be written as JSON.
+    #[error("event body cannot be encoded")]
+    Encode(#[source] EncodeError),
+}
+
+/// The job was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("job was told to stop")]
+pub struct Stopped(StopCause);
+
+impl Stopped {
+    /// Why.
+    pub fn cause(self) -> StopCause {
+        self.0
+    }
+}
+
+impl JobContext {
+    pub(crate) fn new(driver: Arc<Driver>, spec: JobSpec, control: Arc<JobControl>) -> Self {
+        Self { driver, spec: Arc::new(spec), control }
+    }
+
+    /// The job.
+    pub fn job_id(&self) -> &JobId {
+        &self.spec.job_id
+    }
+
+    /// The agent and version that is running.
+    pub fn agent(&self) -> &ResolvedAgent {
+        &self.spec.agent
+    }
+
+    /// Whose job it is.
+    pub fn principal(&self) -> &Principal {
+        &self.spec.principal
+    }
+
+    /// The session that submitted it.
+    pub fn session_id(&self) -> &SessionId {
+        &self.spec.session_id
+    }
+
+    /// The job that delegated to it, if any (§10).
+    pub fn parent_job_id(&self) -> Option<&JobId> {
+        self.spec.parent_job_id.as_ref()
+    }
+
+    /// Its trace (§11).
+    pub fn trace_id(&self) -> TraceId {
+        self.spec.trace_id
+    }
+
+    /// The submitter's whole trace context, if it gave one (§11).
+    pub fn trace_context(&self) -> Option<&TraceContext> {
+        self.spec.trace_context.as_ref()
+    }
+
+    /// What the job may do (§9.1).
+    pub fn lease(&self) -> &Lease {
+        &self.spec.lease
+    }
+
+    /// Bounds on the lease as a whole (§9.5).
+    pub fn lease_constraints(&self) -> &LeaseConstraints {
+        &self.spec.lease_constraints
+    }
+
+    /// Why the job is to stop, once it is (§7.4): cancelled, out of time, or its lease expired.
+    pub fn stop_cause(&self) -> Option<StopCause> {
+        self.control.cause()
+    }
+
+    /// Waits until the job is told to stop. An agent that then returns, with anything, ends its job as cancelled or timed
+    /// out; one that does not is aborted after the grace period.
+    pub async fn stopped(&self) -> StopCause {
+        self.control.stopped().await
+    }
+
+    /// Runs a future until it is done or the job is told to stop; then the future is dropped.
+    ///
+    /// # Errors
+    /// [`Stopped`], which with `?` ends the job as it should.
+    pub async fn until_stopped<F: Future>(&self, future: F) -> Result<F::Output, Stopped> {
+        tokio::select! {
+            biased;
+            cause = self.stopped() => Err(Stopped(cause)),
+            output = future => Ok(output),
+        }
+    }
+
+    /// Emits a `log` event (§8.2).
+    ///
+    /// # Errors
+    /// See [`EmitError`].
+    pub async fn log(&self, level: LogLevel, message: impl Into<String>) -> Result<(), EmitError> {
+        self.emit(EventKind::Log, &Log { level, message: message.into() }).await
+    }
+
+    /// Emits a `log` event at level `info`.
+    ///
+    /// # Errors
+    /// See [`EmitError`].
+    pub async fn info(&self, message: impl Into<String>) -> Result<(), EmitError> {
+        self.log(LogLevel::Info, message).await
+    }
+
+    /// Emits a `log` event at level `warn`.
+    ///
+    /// # Errors
+    /// See [`EmitError`].
+    pub async fn warn(&self, message: impl Into<String>) -> Result<(), EmitError> {
+        self.log(LogLevel::Warn, message).await
+    }
+
+    /// Emits a `thought` event (§8.2).
+    ///
+    /// # Errors
+    /// See [`EmitError`].
+    pub async fn thought(&self, text: impl Into<String>) -> Result<(), EmitError> {
+        self.emit(EventKind::Thought, &Thought { text: text.into() }).await
+    }
+
+    /// Emits a `status` event (§8.2).
+    ///
+    /// # Errors
+    /// See [`EmitError`].
+    pub async fn status(&self, phase: impl Into<String>) -> Result<(), EmitError> {
+        let status = Status { phase: phase.into(), message: None, id: None, value: None };
+        self.emit(EventKind::Status, &status).await
+    }
+
+    /// Emits a `progress` event (§8.2.1).
+    ///
+    /// # Errors
+    /// See [`EmitError`].
+    pub async fn progress(&self, progress: Progress) -> Result<(), EmitError> {
+        self.emit(EventKind::Progress, &progress).await
+    }
+
+    /// Emits a `metric` event (§8.2).
+    ///
+    /// # Errors
+    /// See [`EmitError`].
+    pub async fn metric(&self, metric: Metric) -> Result<(), EmitError> {
+        self.emit(EventKind::Metric, &metric).await
+    }
+
+    /// Emits an `artifact_ref` event (§8.2).
+    ///
+    /// # Errors
+    /// See [`EmitError`].
+    pub async fn artifact(&self, artifact: ArtifactRef) -> Result<(), EmitError> {
+        self.emit(EventKind::ArtifactRef, &artifact).await
+    }
+
+    /// Emits an event of any kind, vendors' kinds (`x-vendor.…`) included, but for those that the runtime emits itself.
+    ///
+    /// # Errors
+    /// See [`EmitError`].
+    pub async fn emit<B>(&self, kind: EventKind, body: &B) -> Result<(), EmitError>
+    where
+        B: Serialize + ?Sized + Sync,
+    {
+        if matches!(kind, EventKind::Delegate | EventKind::ResultChunk) {
+            return Err(EmitError::Reserved(kind));
+        }
+        self.control.released().await;
+        let draft = Draft::new(kind, Clock::wall(), body).map_err(EmitError::Encode)?;
+        self.driver.with(|machine, _| {
+            let flow = machine.emit(self.spec.job, draft)?;
+            if flow == Flow::Wait {
+                self.control.hold(); // under the lock, so that the release cannot come first
+            }
+            Ok::<_, Refused>(())
+        })?;
+        self.control.released().await;
+        Ok(())
+    }
+
+    /// A new id that ties a `tool_result` to its `tool_call` (§8.2).
+    pub fn new_call_id(&self) -> CallId {
+        let millis = u64::try_from(self.now().as_millis()).unwrap_or(0);
+        CallId::from_ulid(Ulid::from_parts(millis, clock::random()))
+    }
+
+    /// The time as the runtime writes it into events.
+    pub fn now(&self) -> Timestamp {
+        Clock::wall()
+    }
+}
+
+impl fmt::Debug for JobContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobContext")
+            .field("job_id", self.job_id())
+            .field("agent", self.agent())
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<Refused> for EmitError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
+            _ => Self::Ended,
+        }
+    }
+}

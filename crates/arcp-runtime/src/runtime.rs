@@ -1,0 +1,132 @@
+//! The handle of a runtime.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arcp_core::runtime::{Config, ResolvedAgent, Runtime as Machine};
+use arcp_transport::{BoxTransport, Listener};
+use tokio::task::AbortHandle;
+
+use crate::agent::ErasedAgent;
+use crate::authenticator::ErasedAuthenticator;
+use crate::builder::{RuntimeBuilder, Unauthenticated};
+use crate::clock;
+use crate::connection;
+use crate::driver::Driver;
+use crate::store::Store;
+
+/// How long [`Runtime::shutdown`] waits for connections to be closed and agents to be gone.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A runtime that hosts agents. Cheap to clone; all clones are the same runtime.
+///
+/// When the last clone is dropped its jobs end and its connections are closed, as by [`Runtime::shutdown`], but nobody
+/// waits for it.
+#[derive(Clone)]
+pub struct Runtime(Arc<Owner>);
+
+struct Owner {
+    driver: Arc<Driver>,
+    timer: AbortHandle,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.driver.with(|machine, now| machine.shut_down(now));
+        self.timer.abort();
+    }
+}
+
+/// Whether a runtime can take work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// The store is being opened.
+    Starting,
+    /// It can.
+    Ready,
+    /// It is shutting down.
+    Stopping,
+    /// Its store has failed; only a new runtime can help.
+    Failed,
+}
+
+impl Runtime {
+    /// Starts building a runtime.
+    pub fn builder() -> RuntimeBuilder<Unauthenticated> {
+        RuntimeBuilder::new()
+    }
+
+    pub(crate) fn start(
+        config: Config,
+        agents: HashMap<ResolvedAgent, Arc<dyn ErasedAgent>>,
+        authenticator: Arc<dyn ErasedAuthenticator>,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        let machine = Machine::new(config, Box::new(clock::random));
+        let driver = Driver::new(machine, agents, authenticator, store);
+        let opener = Arc::clone(&driver);
+        tokio::spawn(async move { opener.open_store().await });
+        let keeper = Arc::clone(&driver);
+        let timer = tokio::spawn(async move { keeper.keep_time().await }).abort_handle();
+        Self(Arc::new(Owner { driver, timer }))
+    }
+
+    /// Serves one connection until either side is through with it.
+    ///
+    /// The sessions and jobs that the connection carried live on when this returns, and when its future is dropped.
+    pub async fn serve(&self, transport: BoxTransport) {
+        let driver = Arc::clone(&self.0.driver);
+        let tracker = driver.tasks().clone();
+        tracker.track_future(connection::serve(driver, transport)).await;
+    }
+
+    /// Serves every connection of a listener, each in a task of its own, until the listener fails or the runtime is shut
+    /// down.
+    ///
+    /// # Errors
+    /// When the listener cannot accept any more.
+    pub async fn serve_all(&self, mut listener: impl Listener) -> std::io::Result<()> {
+        let mut health = self.0.driver.health().subscribe();
+        loop {
+            let stopped = health.wait_for(|health| matches!(health, Health::Stopping | Health::Failed));
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stopped => return Ok(()),
+            };
+            let (transport, peer) = accepted?;
+            tracing::debug!(?peer, "connection accepted");
+            let driver = Arc::clone(&self.0.driver);
+            self.0.driver.tasks().spawn(connection::serve(driver, transport));
+        }
+    }
+
+    /// Whether the runtime can take work.
+    pub fn health(&self) -> Health {
+        *self.0.driver.health().borrow()
+    }
+
+    /// Waits until the runtime is shutting down or has failed.
+    pub async fn stopped(&self) -> Health {
+        let mut health = self.0.driver.health().subscribe();
+        let stopped = health.wait_for(|health| matches!(health, Health::Stopping | Health::Failed)).await;
+        stopped.map_or(Health::Stopping, |health| *health)
+    }
+
+    /// Ends every job with `INTERNAL_ERROR`, which invites clients to try again, sends what is still to be sent, closes
+    /// every connection with 1001, and waits for all of that, 10 s at most. Returns whether it was done by then.
+    pub async fn shutdown(&self) -> bool {
+        let driver = &self.0.driver;
+        driver.health().send_if_modified(|health| {
+            let running = matches!(health, Health::Starting | Health::Ready);
+            if running {
+                *health = Health::Stopping;
+            }
+            running
+        });
+        driver.with(|machine, now| machine.shut_down(now));
+        driver.tasks().close();
+        tokio::time::timeout(SHUTDOWN_TIMEOUT, driver.tasks().wait()).await.is_ok()
+    }
+}
