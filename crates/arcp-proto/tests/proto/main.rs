@@ -7,3 +7,4 @@ mod lenient;
 mod malformed;
 mod round_trip;
 mod secrets;
+mod vectors;
