@@ -7,7 +7,7 @@ use std::str::FromStr;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::decode::{DecodeError, Text, serde_by_text};
+use crate::decode::{DecodeError, Text, serde_by_text, unique_map};
 use crate::number::Number;
 
 /// An exact decimal quantity with up to 28 significant digits.
@@ -33,14 +33,20 @@ impl Amount {
         self.0 < Decimal::ZERO
     }
 
-    /// The sum, or `None` where it cannot be held.
+    /// The sum, or `None` where it cannot be held exactly.
     pub fn checked_add(self, other: Self) -> Option<Self> {
-        self.0.checked_add(other.0).map(Self)
+        self.exactly(other, self.0.checked_add(other.0)?)
     }
 
-    /// The difference, or `None` where it cannot be held.
+    /// The difference, or `None` where it cannot be held exactly.
     pub fn checked_sub(self, other: Self) -> Option<Self> {
-        self.0.checked_sub(other.0).map(Self)
+        self.exactly(other, self.0.checked_sub(other.0)?)
+    }
+
+    /// `outcome`, unless digits of an operand were rounded away in it: a cost that is rounded to nothing is free.
+    fn exactly(self, other: Self, outcome: Decimal) -> Option<Self> {
+        let needed = self.0.normalize().scale().max(other.0.normalize().scale());
+        (outcome.scale() >= needed).then_some(Self(outcome))
     }
 
     /// The exact value of a JSON number, exponent included.
@@ -49,11 +55,15 @@ impl Amount {
             None => (text, 0),
             Some((digits, exponent)) => (digits, exponent.parse::<i32>().map_err(|_| InvalidAmount)?),
         };
-        let mantissa = Decimal::from_str_exact(digits).map_err(|_| InvalidAmount)?;
+        let mantissa = exact(digits).ok_or(InvalidAmount)?;
         Self::scaled(mantissa, exponent).map(Self).ok_or(InvalidAmount)
     }
 
     fn scaled(mut mantissa: Decimal, exponent: i32) -> Option<Decimal> {
+        if exponent == 0 {
+            return Some(mantissa);
+        }
+        mantissa = mantissa.normalize();
         if mantissa.is_zero() {
             return Some(Decimal::ZERO);
         }
@@ -62,11 +72,23 @@ impl Amount {
             mantissa.set_scale(scale).ok()?;
             return Some(mantissa);
         }
-        for _ in 0..exponent {
+        let places = mantissa.scale().min(exponent.unsigned_abs());
+        mantissa.set_scale(mantissa.scale() - places).ok()?;
+        for _ in places..exponent.unsigned_abs() {
             mantissa = mantissa.checked_mul(Decimal::TEN)?; // ends early: no decimal survives 29 of these
         }
         Some(mantissa)
     }
+}
+
+/// The decimal that `digits` write, without rounding. Zeros at the end of a fraction may exceed the limit.
+fn exact(digits: &str) -> Option<Decimal> {
+    let decimal = Decimal::from_str_exact(digits).or_else(|error| match digits.contains('.') {
+        true => Decimal::from_str_exact(digits.trim_end_matches('0').trim_end_matches('.')),
+        false => Err(error),
+    });
+    // Zero has no sign here: `-0` would be written back as it came.
+    decimal.ok().map(|decimal| if decimal.is_zero() { decimal.abs() } else { decimal })
 }
 
 impl FromStr for Amount {
@@ -82,7 +104,7 @@ impl FromStr for Amount {
         if !shaped || text.len() > 64 {
             return Err(InvalidAmount);
         }
-        Decimal::from_str_exact(text).map(Self).map_err(|_| InvalidAmount)
+        exact(text).map(Self).ok_or(InvalidAmount)
     }
 }
 
@@ -196,12 +218,13 @@ impl Budget {
 }
 
 impl FromIterator<BudgetAmount> for Budget {
-    /// Amounts of one currency are added up; a sum that cannot be held is capped at the largest amount.
+    /// Amounts of one currency are added up; in place of a sum that cannot be held exactly stands the larger amount,
+    /// which grants less and never more.
     fn from_iter<I: IntoIterator<Item = BudgetAmount>>(amounts: I) -> Self {
         let mut counters = BTreeMap::new();
         for BudgetAmount { currency, amount } in amounts {
             let counter = counters.entry(currency).or_insert(Amount::ZERO);
-            *counter = counter.checked_add(amount).unwrap_or(Amount(Decimal::MAX));
+            *counter = counter.checked_add(amount).unwrap_or_else(|| amount.max(*counter));
         }
         Self(counters)
     }
@@ -209,27 +232,37 @@ impl FromIterator<BudgetAmount> for Budget {
 
 impl<'de> Deserialize<'de> for Budget {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let counters = BTreeMap::<Currency, Counter>::deserialize(deserializer)?;
-        Ok(Self(counters.into_iter().map(|(currency, Counter(amount))| (currency, amount)).collect()))
+        let counters: BTreeMap<Currency, Option<Counter>> =
+            unique_map(deserializer, "an object of amounts by currency")?;
+        let mut budget = Self::default();
+        for (currency, counter) in counters {
+            if let Some(Counter(raw)) = counter {
+                let amount = parse_counter(&currency, raw.get()).map_err(|_| {
+                    crate::decode::expected("an amount, in the currency that it stands under")
+                })?;
+                budget.set(currency, amount);
+            }
+        }
+        Ok(budget)
     }
 }
 
-struct Counter(Amount);
+/// One counter as text, until the currency it stands under is known.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Counter(Box<serde_json::value::RawValue>);
 
-impl<'de> Deserialize<'de> for Counter {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
-        parse_counter(raw.get()).map(Self).map_err(|_| crate::decode::expected("an amount"))
-    }
-}
-
-fn parse_counter(raw: &str) -> Result<Amount, InvalidAmount> {
+fn parse_counter(currency: &Currency, raw: &str) -> Result<Amount, InvalidAmount> {
+    let number = |digits: &str| digits.parse::<Number>().map_err(|_| InvalidAmount)?.to_amount();
     if !raw.starts_with('"') {
-        return Amount::from_json_number(raw);
+        return number(raw);
     }
     let text: Text<'_> = serde_json::from_str(raw).map_err(|_| InvalidAmount)?;
-    let digits = text.as_str().split_once(':').map_or(text.as_str(), |(_, digits)| digits);
-    Amount::from_json_number(digits)
+    match text.as_str().split_once(':') {
+        None => number(text.as_str()),
+        Some((unit, digits)) if unit == currency.as_str() => number(digits),
+        Some(_) => Err(InvalidAmount),
+    }
 }
 
 impl From<InvalidAmount> for DecodeError {

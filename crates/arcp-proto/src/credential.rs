@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::decode::optional_object;
 use crate::id::CredentialId;
 use crate::secret::CredentialValue;
 use crate::timestamp::Timestamp;
@@ -21,7 +22,7 @@ pub struct Credential {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
     /// The restrictions that the upstream itself enforces.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_object", skip_serializing_if = "Option::is_none")]
     pub constraints: Option<CredentialConstraints>,
 }
 

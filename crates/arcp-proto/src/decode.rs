@@ -1,10 +1,17 @@
 //! Decoding with errors that name the place and never repeat the text, and the serde pieces that many types share.
 
+mod shape;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde_path_to_error::{Path, Segment};
+
+pub(crate) use shape::{
+    Integer, integer, integer_or_zero, object, object_or_default, objects, optional_integer, optional_object,
+    unique_map,
+};
 
 /// Why a JSON text could not be decoded: a path into it and what was expected there.
 ///
@@ -70,10 +77,9 @@ fn reason(error: &serde_json::Error) -> String {
         // Syntax errors of serde_json are fixed sentences with a line and a column.
         return format!("not valid JSON: {text}");
     }
-    let text = match text.rfind(" at line ") {
-        Some(end) => &text[..end],
-        None => &text,
-    };
+    // The position is at the end, if there is one: anything that looks like it further in is input.
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&position).unwrap_or(&text);
     if text.starts_with("missing field `") || text.starts_with("duplicate field `") {
         return text.to_owned();
     }
@@ -104,11 +110,13 @@ fn render_path(path: &Path) -> String {
 }
 
 fn is_plain(key: &str) -> bool {
-    !key.is_empty() && key.len() <= 64 && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    let in_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    key.len() <= 64 && key.starts_with(|c: char| c.is_ascii_lowercase()) && key.bytes().all(in_name)
 }
 
 fn is_dotted(key: &str) -> bool {
-    key.len() <= 64 && key.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'.' | b'_' | b'-'))
+    let in_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
+    key.len() <= 64 && key.starts_with(|c: char| c.is_ascii_lowercase()) && key.bytes().all(in_name)
 }
 
 /// A string that borrows from the input where it has no escapes.

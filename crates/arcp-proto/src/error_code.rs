@@ -55,13 +55,18 @@ impl ErrorCode {
 pub struct ErrorPayload {
     /// Why.
     pub code: ErrorCode,
-    /// One sentence for people; never empty.
+    /// One sentence for people; never empty, and left out when it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// Whether trying the same again may succeed.
     pub retryable: bool,
-    /// More, by code; an object.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// More, by code; an object, and left out when it is none.
+    #[serde(skip_serializing_if = "no_object")]
     pub details: Option<Json>,
+}
+
+fn no_object(details: &Option<Json>) -> bool {
+    !details.as_ref().is_some_and(Json::is_object)
 }
 
 impl ErrorPayload {

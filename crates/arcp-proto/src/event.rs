@@ -10,7 +10,7 @@ pub use body::{
     Thought, ToolCall, ToolOutcome, ToolResult,
 };
 
-use crate::decode::DecodeError;
+use crate::decode::{DecodeError, object};
 use crate::json::Json;
 use crate::text_enum::text_enum;
 use crate::timestamp::Timestamp;
@@ -42,20 +42,31 @@ text_enum! {
 }
 
 /// The payload of `job.event` (§8.1).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Event {
     /// What kind.
     pub kind: EventKind,
     /// When it was emitted; the epoch if the runtime does not say.
-    #[serde(default = "epoch")]
     pub ts: Timestamp,
     /// The body, by kind.
-    #[serde(default = "Json::empty_object")]
     pub body: Json,
 }
 
 fn epoch() -> Timestamp {
     Timestamp::UNIX_EPOCH
+}
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            kind: EventKind,
+            ts: Option<Timestamp>,
+            body: Option<Json>,
+        }
+        let Wire { kind, ts, body } = object(deserializer)?;
+        Ok(Self { kind, ts: ts.unwrap_or_else(epoch), body: body.unwrap_or_else(Json::empty_object) })
+    }
 }
 
 impl Event {
@@ -75,6 +86,9 @@ impl Event {
             ts: Option<Timestamp>,
             #[serde(borrow)]
             body: Option<&'a RawValue>,
+        }
+        if !payload.is_object() {
+            return Err(DecodeError::new("", "expected an object"));
         }
         let Borrowed { kind, ts, body } = crate::decode::from_str(payload.as_str())?;
         let body = body.map_or_else(Json::empty_object, |raw| payload.slice(raw));

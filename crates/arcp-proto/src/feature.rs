@@ -1,5 +1,7 @@
 //! Feature flags (§6.2): what both sides named is what may be used.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::text_enum::text_enum;
@@ -78,13 +80,9 @@ impl Features {
 
 impl FromIterator<Feature> for Features {
     fn from_iter<I: IntoIterator<Item = Feature>>(features: I) -> Self {
-        let mut set = Vec::new();
-        for feature in features {
-            if !set.contains(&feature) {
-                set.push(feature);
-            }
-        }
-        Self(set)
+        // A hello is read before anybody is authenticated: no quadratic search for duplicates.
+        let mut seen = HashSet::new();
+        Self(features.into_iter().filter(|feature| seen.insert(feature.clone())).collect())
     }
 }
 

@@ -17,11 +17,13 @@ pub struct InvalidId;
 
 const MAX_BYTES: usize = 256;
 
+/// Whether `text` is 1 to 256 bytes without control characters.
+pub(crate) fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_BYTES && !text.chars().any(char::is_control)
+}
+
 fn check(text: &str) -> Result<Arc<str>, InvalidId> {
-    if text.is_empty() || text.len() > MAX_BYTES || text.chars().any(char::is_control) {
-        return Err(InvalidId);
-    }
-    Ok(text.into())
+    if is_word(text) { Ok(text.into()) } else { Err(InvalidId) }
 }
 
 macro_rules! id {

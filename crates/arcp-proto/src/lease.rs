@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{Budget, BudgetAmount};
-use crate::decode::{DecodeError, Text, expected};
+use crate::decode::{DecodeError, Text, expected, optional_object, unique_map};
 use crate::timestamp::Timestamp;
 
 /// The reserved top-level namespaces of §9.2.
@@ -90,7 +90,8 @@ impl Lease {
 
 impl<'de> Deserialize<'de> for Lease {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let grants = BTreeMap::<String, Option<Vec<String>>>::deserialize(deserializer)?;
+        let grants: BTreeMap<String, Option<Vec<String>>> =
+            unique_map(deserializer, "an object of patterns by namespace")?;
         Ok(Self(
             grants.into_iter().filter_map(|(namespace, patterns)| Some((namespace, patterns?))).collect(),
         ))
@@ -119,6 +120,19 @@ fn utc<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Times
             .map(Some)
             .map_err(|_| expected("an RFC 3339 time in UTC with the suffix Z")),
     }
+}
+
+/// The constraints in an answer of a runtime. They were checked when the job was submitted; what comes back is read
+/// with any offset, since some runtimes write `+00:00`.
+pub(crate) fn any_offset<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<LeaseConstraints, D::Error> {
+    #[derive(Deserialize)]
+    struct Wire {
+        expires_at: Option<Timestamp>,
+    }
+    let wire: Option<Wire> = optional_object(deserializer)?;
+    Ok(LeaseConstraints { expires_at: wire.and_then(|wire| wire.expires_at) })
 }
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ macro_rules! messages {
             /// # Errors
             /// Gives the JSON path within the payload.
             pub fn decode(message_type: &MessageType, payload: &Json) -> Result<Self, DecodeError> {
+                if !payload.is_object() && message_type.is_known() {
+                    return Err(DecodeError::new("", "expected an object"));
+                }
                 match message_type {
                     $( MessageType::$variant => messages!(@decode $variant, payload), )+
                     MessageType::Other(_) => Ok(Self::Unknown),

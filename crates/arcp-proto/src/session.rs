@@ -10,6 +10,7 @@ pub use handshake::{
 };
 pub use listing::{JobEntry, JobFilter, Jobs, ListJobs};
 
+use crate::decode::integer;
 use crate::error_code::{ErrorCode, ErrorPayload, ErrorWire};
 use crate::id::{JobId, MessageId, empty_is_absent};
 use crate::json::Json;
@@ -74,6 +75,7 @@ pub struct Pong {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
     /// Everything up to and including this number has been processed; 0 for nothing.
+    #[serde(with = "integer")]
     pub last_processed_seq: u64,
 }
 

@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use crate::decode::serde_by_text;
 
-/// A point in time. Written as `2026-05-13T19:42:13.842Z`; read from any RFC 3339 text that has an offset.
+/// A point in time, to the millisecond. Written as `2026-05-13T19:42:13.842Z`; read from any RFC 3339 text that has an
+/// offset, with what is finer than a millisecond cut off. A leap second is the second before it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(jiff::Timestamp);
 
-/// A text that is no RFC 3339 time with an offset, or one outside the years −9999 to 9999.
+/// A text that is no RFC 3339 time with an offset, or one before the year 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an RFC 3339 time with an offset, such as 2026-05-13T19:42:13.842Z")]
 pub struct InvalidTimestamp;
@@ -19,10 +20,15 @@ impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const UNIX_EPOCH: Self = Self(jiff::Timestamp::UNIX_EPOCH);
 
-    /// The time `millis` milliseconds after (or, negative, before) the Unix epoch; clamped to the representable range.
+    /// The first time that RFC 3339 can write: 0000-01-01T00:00:00Z.
+    const MIN_MILLIS: i64 = -62_167_219_200_000;
+
+    /// The time `millis` milliseconds after (or, negative, before) the Unix epoch; clamped to the representable
+    /// range, from 0000-01-01T00:00:00.000Z to 9999-12-30T22:00:00.999Z.
     pub fn from_millis(millis: i64) -> Self {
-        let end = if millis < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-        Self(jiff::Timestamp::from_millisecond(millis).unwrap_or(end))
+        let millis = millis.clamp(Self::MIN_MILLIS, jiff::Timestamp::MAX.as_millisecond());
+        let time = jiff::Timestamp::from_nanosecond(i128::from(millis) * 1_000_000);
+        Self(time.expect("between year 0 and the last time of the library"))
     }
 
     /// Milliseconds since the Unix epoch.
@@ -45,8 +51,17 @@ impl Timestamp {
 }
 
 impl From<SystemTime> for Timestamp {
+    /// Clamped to the representable range.
     fn from(time: SystemTime) -> Self {
-        jiff::Timestamp::try_from(time).map_or(Self::UNIX_EPOCH, Self)
+        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => Self::from_millis(millis(after)),
+            Err(error) => {
+                let before = error.duration();
+                let part = i64::from(before.subsec_nanos() % 1_000_000 != 0);
+                Self::from_millis(-millis(before).saturating_add(part))
+            }
+        }
     }
 }
 
@@ -54,21 +69,61 @@ impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
 
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
-        // RFC 3339 alone: the full date, a separator, the time. The library reads more of ISO 8601 than that.
-        let bytes = text.as_bytes();
-        let shaped = bytes.len() >= 20
-            && bytes.len() <= 64
-            && bytes[4] == b'-'
-            && bytes[7] == b'-'
-            && matches!(bytes[10], b'T' | b't' | b' ')
-            && bytes[13] == b':'
-            && bytes[16] == b':'
-            && !text.contains('[');
-        if !shaped {
-            return Err(InvalidTimestamp);
-        }
-        text.parse().map(Self).map_err(|_| InvalidTimestamp)
+        parse(text).ok_or(InvalidTimestamp)
     }
+}
+
+/// RFC 3339 (§5.6 there) and nothing else of ISO 8601. The calendar is the library's; the shape is checked here.
+fn parse(text: &str) -> Option<Timestamp> {
+    if text.len() > 64 || !text.is_ascii() {
+        return None;
+    }
+    let (date, rest) = (text.get(..10)?, text.get(10..)?);
+    let rest = rest.strip_prefix(['T', 't', ' '])?;
+    let (time, rest) = (rest.get(..8)?, rest.get(8..)?);
+    if !has_shape(date, "dddd-dd-dd") || !has_shape(time, "dd:dd:dd") {
+        return None;
+    }
+    let (fraction, offset) = match rest.strip_prefix('.') {
+        None => ("", rest),
+        Some(rest) => rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?),
+    };
+    if fraction.is_empty() && rest.starts_with('.') {
+        return None;
+    }
+    let offset_minutes = parse_offset(offset)?;
+    let civil: jiff::civil::DateTime = format!("{date}T{time}").parse().ok()?;
+    let epoch = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    let seconds = civil.duration_since(epoch).as_secs() - offset_minutes * 60;
+    // A leap second is the last one of a day in UTC.
+    if time.ends_with("60") && seconds.rem_euclid(86_400) != 86_399 {
+        return None;
+    }
+    let fraction: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+    let millis = seconds * 1000 + fraction;
+    (millis >= Timestamp::MIN_MILLIS).then(|| Timestamp::from_millis(millis))
+}
+
+fn parse_offset(text: &str) -> Option<i64> {
+    if matches!(text, "Z" | "z") {
+        return Some(0);
+    }
+    if !has_shape(text.get(1..)?, "dd:dd") {
+        return None;
+    }
+    let (hours, minutes): (i64, i64) = (text.get(1..3)?.parse().ok()?, text.get(4..6)?.parse().ok()?);
+    let minutes = (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)?;
+    match text.as_bytes()[0] {
+        b'+' => Some(minutes),
+        b'-' => Some(-minutes),
+        _ => None,
+    }
+}
+
+/// Whether `text` is `shape`, in which `d` stands for a digit.
+fn has_shape(text: &str, shape: &str) -> bool {
+    let fits = |(byte, shape): (u8, u8)| if shape == b'd' { byte.is_ascii_digit() } else { byte == shape };
+    text.len() == shape.len() && text.bytes().zip(shape.bytes()).all(fits)
 }
 
 impl fmt::Display for Timestamp {

@@ -158,7 +158,11 @@ impl<'de> Deserialize<'de> for TraceContext {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(deserializer)?;
         let context: Self = wire.traceparent.parse().map_err(|_| crate::decode::expected("a traceparent"))?;
-        Ok(Self { tracestate: wire.tracestate.filter(|state| !state.is_empty()), ..context })
+        // It may end up in a header: what W3C does not allow in one is dropped, and the traceparent stands.
+        let printable = |state: &String| {
+            !state.is_empty() && state.bytes().all(|b| b == b'\t' || (0x20..=0x7e).contains(&b))
+        };
+        Ok(Self { tracestate: wire.tracestate.filter(printable), ..context })
     }
 }
 

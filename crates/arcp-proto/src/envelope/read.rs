@@ -9,8 +9,8 @@ use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Envelope, EnvelopeError, Extensions, Undecodable};
-use crate::decode::{self, DecodeError, Text};
-use crate::id::{JobId, MessageId, SessionId, empty_is_absent};
+use crate::decode::{self, DecodeError, Integer, Text};
+use crate::id::{self, JobId, MessageId, SessionId, empty_is_absent};
 use crate::json::Json;
 use crate::message::MessageType;
 use crate::trace::{self, TraceId};
@@ -26,7 +26,7 @@ pub(super) fn decode(frame: &ByteString) -> Result<Envelope, Undecodable> {
         return Err(Undecodable { error: EnvelopeError::Version, id: fields.id.clone() });
     }
     let id = fields.id.clone().ok_or_else(|| missing("id"))?;
-    let message_type = fields.message_type.as_ref().ok_or_else(|| missing("type"))?;
+    let message_type = fields.message_type.clone().ok_or_else(|| missing("type"))?;
     let payload = match fields.payload {
         None => Json::empty_object(),
         Some(raw) if raw.get().starts_with('{') => Json::trusted(frame.slice_ref(raw.get())),
@@ -34,7 +34,7 @@ pub(super) fn decode(frame: &ByteString) -> Result<Envelope, Undecodable> {
     };
     Ok(Envelope {
         id,
-        message_type: MessageType::from(message_type.as_str()),
+        message_type,
         session_id: fields.session_id,
         trace_id: fields.trace_id,
         job_id: fields.job_id,
@@ -49,7 +49,7 @@ fn speaks_version(version: &str) -> bool {
     version == "1"
         || version
             .strip_prefix("1.")
-            .is_some_and(|minor| minor.bytes().all(|b| b.is_ascii_digit()) && !minor.is_empty())
+            .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
 }
 
 /// The `id` of a frame that is an object with a usable one, whatever else is wrong with it.
@@ -65,7 +65,7 @@ fn salvage_id(frame: &str) -> Option<MessageId> {
 struct Fields<'a> {
     arcp: Option<Text<'a>>,
     id: Option<MessageId>,
-    message_type: Option<Text<'a>>,
+    message_type: Option<MessageType>,
     session_id: Option<SessionId>,
     trace_id: Option<TraceId>,
     job_id: Option<JobId>,
@@ -115,7 +115,7 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
                 }
                 "type" => {
                     once(2, "type")?;
-                    fields.message_type = map.next_value()?;
+                    fields.message_type = map.next_value::<Option<TypeName>>()?.map(|TypeName(name)| name);
                 }
                 "session_id" => {
                     once(3, "session_id")?;
@@ -131,7 +131,8 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
                 }
                 "event_seq" => {
                     once(6, "event_seq")?;
-                    fields.event_seq = map.next_value::<Option<u64>>()?.filter(|seq| *seq > 0);
+                    let seq = map.next_value::<Option<Integer>>()?;
+                    fields.event_seq = seq.map(|Integer(seq)| seq).filter(|seq| *seq > 0);
                 }
                 "extensions" => {
                     once(7, "extensions")?;
@@ -151,6 +152,20 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
             }
         }
         Ok(fields)
+    }
+}
+
+/// A message type: any word, but one that a log can hold.
+struct TypeName(MessageType);
+
+impl<'de> Deserialize<'de> for TypeName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Text::deserialize(deserializer)?;
+        if id::is_word(name.as_str()) {
+            Ok(Self(MessageType::from(name.as_str())))
+        } else {
+            Err(decode::expected("a message type of 1 to 256 bytes without control characters"))
+        }
     }
 }
 
@@ -201,7 +216,7 @@ mod tests {
 
     #[test]
     fn every_minor_of_one_is_read_and_no_other_major() {
-        for good in ["1", "1.0", "1.1", "1.27"] {
+        for good in ["1", "1.0", "1.1", "1.27", "1.1.0", "1.2-draft"] {
             assert!(Envelope::decode(frame("").replace("\"1.1\"", &format!("{good:?}"))).is_ok(), "{good}");
         }
         for bad in ["", "2", "2.0", "1.", "1.x", "11", "0.1"] {
@@ -221,8 +236,16 @@ mod tests {
             (r#"{"id":"m1","arcp":"1.1","payload":{}}"#, "missing field `type`", true),
             (r#"{"id":"m1","arcp":"1.1","type":7}"#, "type: expected a string", true),
             (r#"{"id":"m1","arcp":"1.1","type":"a","payload":[]}"#, "payload: expected an object", true),
-            (r#"{"id":"m1","arcp":"1.1","type":"a","event_seq":1822.0}"#, "event_seq: expected u64", true),
-            (r#"{"id":"m1","arcp":"1.1","type":"a","event_seq":-1}"#, "event_seq: expected u64", true),
+            (
+                r#"{"id":"m1","arcp":"1.1","type":"a","event_seq":1822.0}"#,
+                "event_seq: expected an integer from 0 to 9223372036854775807",
+                true,
+            ),
+            (
+                r#"{"id":"m1","arcp":"1.1","type":"a","event_seq":-1}"#,
+                "event_seq: expected an integer from 0 to 9223372036854775807",
+                true,
+            ),
             (r#"{"id":"m1","arcp":"1.1","type":"a","type":"b"}"#, "duplicate field `type`", true),
         ];
         for (text, message, has_id) in cases {

@@ -22,7 +22,7 @@ pub(super) fn encode(envelope: &Envelope) -> ByteString {
     }
     if let Some(seq) = envelope.event_seq {
         out.push_str(",\"event_seq\":");
-        out.push_str(&seq.to_string());
+        out.push_str(&seq.min(i64::MAX as u64).to_string());
     }
     if !envelope.extensions.is_empty() {
         out.push_str(",\"extensions\":");
@@ -37,7 +37,13 @@ pub(super) fn encode(envelope: &Envelope) -> ByteString {
     out.push_str(",\"payload\":");
     out.push_str(envelope.payload.as_str());
     out.push('}');
-    out.into()
+    one_line(out).into()
+}
+
+/// Payloads are written as they came, line breaks between their tokens included, and an envelope is one line (§4.2).
+/// Inside a JSON string a line break is an escape, so that every raw one is white space.
+fn one_line(text: String) -> String {
+    if text.bytes().any(|b| b == b'\n' || b == b'\r') { text.replace(['\n', '\r'], " ") } else { text }
 }
 
 fn field(out: &mut String, name: &str, value: &str) {
@@ -82,6 +88,17 @@ mod tests {
     fn absent_fields_are_left_out_and_the_payload_comes_last() {
         let envelope = Envelope::new("m\"1".parse().unwrap(), &Cancel::default());
         assert_eq!(envelope.encode(), r#"{"arcp":"1.1","id":"m\"1","type":"job.cancel","payload":{}}"#);
+    }
+
+    #[test]
+    fn an_envelope_is_one_line() {
+        let payload = crate::Json::parse("{\r\n \"reason\": \"a\\nb\"\n}").unwrap();
+        let mut envelope =
+            Envelope::with_payload("m".parse().unwrap(), crate::MessageType::JobCancel, payload);
+        envelope.unknown.insert("x".into(), crate::Json::parse("[1,\n2]").unwrap());
+        let text = envelope.encode();
+        assert!(!text.contains(['\n', '\r']), "{text}");
+        assert_eq!(Envelope::decode(text).unwrap().payload.as_str(), r#"{   "reason": "a\nb" }"#);
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::Error as _;
+use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize};
 
 use super::EventKind;
-use crate::decode::DecodeError;
+use crate::decode::{DecodeError, integer, optional_integer, optional_object};
 use crate::error_code::ErrorPayload;
-use crate::id::{CallId, CredentialId, DelegateId, JobId, ResultId};
+use crate::id::{CallId, CredentialId, DelegateId, JobId, ResultId, empty_is_absent};
 use crate::json::Json;
 use crate::lease::{Lease, LeaseConstraints};
 use crate::number::Number;
@@ -48,6 +50,9 @@ impl Body {
     /// # Errors
     /// Gives the JSON path within the body.
     pub fn decode(kind: &EventKind, body: &Json) -> Result<Self, DecodeError> {
+        if !body.is_object() && kind.is_known() {
+            return Err(DecodeError::new("", "expected an object"));
+        }
         match kind {
             EventKind::Log => body.decode().map(Self::Log),
             EventKind::Thought => body.decode().map(Self::Thought),
@@ -146,17 +151,37 @@ pub struct Thought {
 }
 
 /// `tool_call`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ToolCall {
     /// Which tool.
-    #[serde(alias = "name")]
     pub tool: String,
     /// Its arguments.
-    #[serde(default, alias = "arguments")]
     pub args: Json,
     /// Ties the result to the call.
-    #[serde(alias = "tool_call_id")]
     pub call_id: CallId,
+}
+
+/// What is read. Here and below a runtime may write a field under both of its names, which an alias would refuse as
+/// a duplicate: the draft's name comes first.
+#[derive(Deserialize)]
+struct ToolCallWire {
+    tool: Option<String>,
+    name: Option<String>,
+    args: Option<Json>,
+    arguments: Option<Json>,
+    call_id: Option<CallId>,
+    tool_call_id: Option<CallId>,
+}
+
+impl<'de> Deserialize<'de> for ToolCall {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wire = ToolCallWire::deserialize(deserializer)?;
+        Ok(Self {
+            tool: wire.tool.or(wire.name).ok_or_else(|| D::Error::missing_field("tool"))?,
+            args: wire.args.or(wire.arguments).unwrap_or_default(),
+            call_id: wire.call_id.or(wire.tool_call_id).ok_or_else(|| D::Error::missing_field("call_id"))?,
+        })
+    }
 }
 
 /// `tool_result`
@@ -177,65 +202,93 @@ pub enum ToolOutcome {
     Error(ErrorPayload),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct ToolResultWire {
-    #[serde(alias = "tool_call_id")]
-    call_id: CallId,
-    #[serde(default, alias = "output", skip_serializing_if = "Option::is_none")]
+    call_id: Option<CallId>,
+    tool_call_id: Option<CallId>,
     result: Option<Json>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output: Option<Json>,
+    #[serde(default, deserialize_with = "optional_object")]
     error: Option<ErrorPayload>,
 }
 
 impl Serialize for ToolResult {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (result, error) = match &self.outcome {
-            ToolOutcome::Result(result) => (Some(result.clone()), None),
-            ToolOutcome::Error(error) => (None, Some(error.clone())),
-        };
-        ToolResultWire { call_id: self.call_id.clone(), result, error }.serialize(serializer)
+        let mut fields = serializer.serialize_struct("ToolResult", 2)?;
+        fields.serialize_field("call_id", &self.call_id)?;
+        match &self.outcome {
+            ToolOutcome::Result(result) => fields.serialize_field("result", result)?,
+            ToolOutcome::Error(error) => fields.serialize_field("error", error)?,
+        }
+        fields.end()
     }
 }
 
 impl<'de> Deserialize<'de> for ToolResult {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let ToolResultWire { call_id, result, error } = ToolResultWire::deserialize(deserializer)?;
-        let outcome = match error {
+        let wire = ToolResultWire::deserialize(deserializer)?;
+        let outcome = match wire.error {
             Some(error) => ToolOutcome::Error(error),
-            None => ToolOutcome::Result(result.unwrap_or_default()),
+            None => ToolOutcome::Result(wire.result.or(wire.output).unwrap_or_default()),
         };
+        let call_id = wire.call_id.or(wire.tool_call_id).ok_or_else(|| D::Error::missing_field("call_id"))?;
         Ok(Self { call_id, outcome })
     }
 }
 
 /// `status`. The phase `credential_rotated` also has `id` and `value` (§9.8.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StatusWire")]
 pub struct Status {
     /// The phase that the job has reached.
     pub phase: String,
     /// One sentence for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// The credential that was rotated.
-    #[serde(default, alias = "credential_id", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<CredentialId>,
     /// Its new value; for the submitter only.
-    #[serde(default, alias = "credential_value", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<CredentialValue>,
+}
+
+#[derive(Deserialize)]
+struct StatusWire {
+    phase: String,
+    message: Option<String>,
+    #[serde(default, deserialize_with = "empty_is_absent")]
+    id: Option<CredentialId>,
+    #[serde(default, deserialize_with = "empty_is_absent")]
+    credential_id: Option<CredentialId>,
+    value: Option<CredentialValue>,
+    credential_value: Option<CredentialValue>,
+}
+
+impl From<StatusWire> for Status {
+    fn from(wire: StatusWire) -> Self {
+        Self {
+            phase: wire.phase,
+            message: wire.message,
+            id: wire.id.or(wire.credential_id),
+            value: wire.value.or(wire.credential_value),
+        }
+    }
 }
 
 /// `metric`. A name that begins with `cost.` is charged to the budget of its unit (§9.6).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "MetricWire")]
 pub struct Metric {
     /// What was measured.
     pub name: String,
     /// How much, with the digits it came with.
     pub value: Number,
     /// In what unit; for costs, the currency.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
     /// Further dimensions.
-    #[serde(default, alias = "dims", alias = "attributes", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dimensions: Option<BTreeMap<String, Json>>,
 }
 
@@ -252,27 +305,67 @@ impl Metric {
     }
 }
 
+#[derive(Deserialize)]
+struct MetricWire {
+    name: String,
+    value: Number,
+    unit: Option<String>,
+    dimensions: Option<BTreeMap<String, Json>>,
+    dims: Option<BTreeMap<String, Json>>,
+    attributes: Option<BTreeMap<String, Json>>,
+}
+
+impl From<MetricWire> for Metric {
+    fn from(MetricWire { name, value, unit, dimensions, dims, attributes }: MetricWire) -> Self {
+        Self { name, value, unit, dimensions: dimensions.or(dims).or(attributes) }
+    }
+}
+
 /// `artifact_ref`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "ArtifactRefWire")]
 pub struct ArtifactRef {
     /// Where it is.
     pub uri: String,
     /// Its media type.
-    #[serde(default, alias = "media_type", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
     /// Its size in bytes.
-    #[serde(default, alias = "size_bytes", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub byte_size: Option<u64>,
     /// Its SHA-256 digest in hex.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ArtifactRefWire {
+    uri: String,
+    content_type: Option<String>,
+    media_type: Option<String>,
+    #[serde(default, with = "optional_integer")]
+    byte_size: Option<u64>,
+    #[serde(default, with = "optional_integer")]
+    size_bytes: Option<u64>,
+    sha256: Option<String>,
+}
+
+impl From<ArtifactRefWire> for ArtifactRef {
+    fn from(wire: ArtifactRefWire) -> Self {
+        Self {
+            uri: wire.uri,
+            content_type: wire.content_type.or(wire.media_type),
+            byte_size: wire.byte_size.or(wire.size_bytes),
+            sha256: wire.sha256,
+        }
+    }
 }
 
 /// `delegate` (§10). Some published runtimes name the child here and leave the rest out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delegate {
     /// Ties the child's `job.accepted` to this event.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "empty_is_absent", skip_serializing_if = "Option::is_none")]
     pub delegate_id: Option<DelegateId>,
     /// The agent that is to run.
     pub agent: String,
@@ -283,10 +376,10 @@ pub struct Delegate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_request: Option<Lease>,
     /// Bounds on its lease.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_object", skip_serializing_if = "Option::is_none")]
     pub lease_constraints: Option<LeaseConstraints>,
     /// The child, where the runtime names it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "empty_is_absent", skip_serializing_if = "Option::is_none")]
     pub child_job_id: Option<JobId>,
 }
 
@@ -344,6 +437,7 @@ pub struct ResultChunk {
     /// The result that it is part of.
     pub result_id: ResultId,
     /// Its place, from 0.
+    #[serde(with = "integer")]
     pub chunk_seq: u64,
     /// The text, or base64 of the bytes.
     pub data: String,

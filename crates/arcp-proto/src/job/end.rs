@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::decode::optional_integer;
 use crate::error_code::{ErrorCode, ErrorPayload, ErrorWire};
 use crate::id::{JobId, MessageId, ResultId, empty_is_absent};
 use crate::json::Json;
@@ -37,7 +38,7 @@ pub struct JobResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result_id: Option<ResultId>,
     /// The decoded size of the streamed result in bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub result_size: Option<u64>,
     /// One sentence for people.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,25 +51,21 @@ pub struct JobResult {
 /// What is read: one published runtime writes the inline result as `output`, and may write both.
 #[derive(Deserialize)]
 struct JobResultWire {
-    #[serde(default = "success")]
-    final_status: FinalStatus,
+    final_status: Option<FinalStatus>,
     result: Option<Json>,
     output: Option<Json>,
     #[serde(default, deserialize_with = "empty_is_absent")]
     result_id: Option<ResultId>,
+    #[serde(default, with = "optional_integer")]
     result_size: Option<u64>,
     summary: Option<String>,
     completed_at: Option<Timestamp>,
 }
 
-fn success() -> FinalStatus {
-    FinalStatus::Success
-}
-
 impl From<JobResultWire> for JobResult {
     fn from(wire: JobResultWire) -> Self {
         Self {
-            final_status: wire.final_status,
+            final_status: wire.final_status.unwrap_or(FinalStatus::Success),
             result: wire.result.or(wire.output),
             result_id: wire.result_id,
             result_size: wire.result_size,
@@ -121,7 +118,7 @@ pub struct Cancel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The job, where the envelope does not name it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "empty_is_absent", skip_serializing_if = "Option::is_none")]
     pub job_id: Option<JobId>,
 }
 
@@ -132,7 +129,7 @@ pub struct Cancelled {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The `id` of the cancel.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "empty_is_absent", skip_serializing_if = "Option::is_none")]
     pub request_id: Option<MessageId>,
 }
 

@@ -6,12 +6,12 @@ use super::is_default;
 use crate::agent_ref::AgentRef;
 use crate::amount::Budget;
 use crate::credential::Credential;
-use crate::decode::null_default;
-use crate::id::{DelegateId, JobId, MessageId};
+use crate::decode::{null_default, object_or_default, objects, optional_integer};
+use crate::id::{DelegateId, JobId, MessageId, empty_is_absent};
 use crate::json::Json;
-use crate::lease::{Lease, LeaseConstraints};
+use crate::lease::{Lease, LeaseConstraints, any_offset};
 use crate::timestamp::Timestamp;
-use crate::trace::TraceId;
+use crate::trace::{self, TraceId};
 
 /// `job.submit` (§7.1).
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,13 +25,13 @@ pub struct Submit {
     #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Lease::is_empty")]
     pub lease_request: Lease,
     /// Bounds on the lease as a whole.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "object_or_default", skip_serializing_if = "is_default")]
     pub lease_constraints: LeaseConstraints,
     /// Two submits of one principal with the same key are one job (§7.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
     /// The job is ended after this many seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub max_runtime_sec: Option<u64>,
 }
 
@@ -61,28 +61,28 @@ pub struct Accepted {
     #[serde(default, deserialize_with = "null_default")]
     pub lease: Lease,
     /// The effective bounds on it.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "any_offset", skip_serializing_if = "is_default")]
     pub lease_constraints: LeaseConstraints,
     /// The counters of `cost.budget`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
     /// Credentials for the job (§9.8); for the submitter only.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "objects", skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<Credential>,
     /// When the job was accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Timestamp>,
     /// The trace of the job; minted if the submit had none (§11).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "trace::lenient", skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<TraceId>,
     /// The job that delegated to this one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "empty_is_absent", skip_serializing_if = "Option::is_none")]
     pub parent_job_id: Option<JobId>,
     /// The `delegate` event that this answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "empty_is_absent", skip_serializing_if = "Option::is_none")]
     pub delegate_id: Option<DelegateId>,
     /// The `id` of the submit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "empty_is_absent", skip_serializing_if = "Option::is_none")]
     pub request_id: Option<MessageId>,
 }
 

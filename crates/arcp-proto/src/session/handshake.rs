@@ -1,10 +1,14 @@
 //! `session.hello`, `session.resume` and `session.welcome` (§6.1–§6.3).
 
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::decode::null_default;
+use crate::decode::{integer_or_zero, null_default, object_or_default, optional_integer, optional_object};
 use crate::feature::Features;
-use crate::id::SessionId;
+use crate::id::{SessionId, empty_is_absent};
 use crate::json::Json;
 use crate::secret::{BearerToken, ResumeToken};
 use crate::timestamp::Timestamp;
@@ -15,22 +19,22 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// Who is calling.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_object", skip_serializing_if = "Option::is_none")]
     pub client: Option<Peer>,
     /// The bearer token (§6.1).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_object", skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
     /// What the client can do.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "object_or_default")]
     pub capabilities: ClientCapabilities,
     /// Which session to resume, if any (§6.3).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_object", skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
     /// The resume token where some peers put it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume_token: Option<ResumeToken>,
     /// The last number seen, where some peers put it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub last_event_seq: Option<u64>,
 }
 
@@ -38,21 +42,21 @@ pub struct Hello {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumeRequest {
     /// Who is calling.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_object", skip_serializing_if = "Option::is_none")]
     pub client: Option<Peer>,
     /// The bearer token (§6.1).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_object", skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
     /// What the client can do.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "object_or_default")]
     pub capabilities: ClientCapabilities,
     /// Which session to resume; the envelope's, if missing here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "empty_is_absent", skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
     /// The second factor.
     pub resume_token: ResumeToken,
     /// The last number that the client has seen; 0 for none.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, with = "integer_or_zero")]
     pub last_event_seq: u64,
 }
 
@@ -105,7 +109,7 @@ pub struct Resume {
     /// Its most recent token.
     pub resume_token: ResumeToken,
     /// The last number that the client has seen; 0 for none.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, with = "integer_or_zero")]
     pub last_event_seq: u64,
 }
 
@@ -113,25 +117,25 @@ pub struct Resume {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     /// The session, again; some runtimes write it on the envelope only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "empty_is_absent", skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
     /// When the session was opened or resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Timestamp>,
     /// Who answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_object", skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Peer>,
     /// Resumes this session; new with every welcome. Absent on a runtime that cannot resume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume_token: Option<ResumeToken>,
     /// How long, in seconds from a disconnect, the session can be resumed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub resume_window_sec: Option<u64>,
     /// The heartbeat interval in seconds, where heartbeats were negotiated (§6.4).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub heartbeat_interval_sec: Option<u64>,
     /// What the runtime can do in this session.
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, deserialize_with = "object_or_default")]
     pub capabilities: RuntimeCapabilities,
 }
 
@@ -163,21 +167,33 @@ pub struct AgentInfo {
 
 impl<'de> Deserialize<'de> for AgentInfo {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AgentInfoVisitor)
+    }
+}
+
+struct AgentInfoVisitor;
+
+impl<'de> Visitor<'de> for AgentInfoVisitor {
+    type Value = AgentInfo;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an agent: a name, or an object with one")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<AgentInfo, E> {
+        Ok(AgentInfo { name: name.to_owned(), versions: Vec::new(), default: None })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AgentInfo, A::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged, expecting = "an agent: a name, or an object with one")]
-        enum Wire {
-            Flat(String),
-            Rich {
-                name: String,
-                #[serde(default, deserialize_with = "null_default")]
-                versions: Vec<String>,
-                default: Option<String>,
-            },
+        struct Rich {
+            name: String,
+            #[serde(default, deserialize_with = "null_default")]
+            versions: Vec<String>,
+            default: Option<String>,
         }
-        Ok(match Wire::deserialize(deserializer)? {
-            Wire::Flat(name) => Self { name, versions: Vec::new(), default: None },
-            Wire::Rich { name, versions, default } => Self { name, versions, default },
-        })
+        let Rich { name, versions, default } = Rich::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(AgentInfo { name, versions, default })
     }
 }
 

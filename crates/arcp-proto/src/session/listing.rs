@@ -2,21 +2,21 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::decode::null_default;
-use crate::id::{JobId, MessageId};
+use crate::decode::{integer_or_zero, null_default, object_or_default, objects, optional_integer};
+use crate::id::{JobId, MessageId, empty_is_absent};
 use crate::job::JobStatus;
 use crate::lease::Lease;
 use crate::timestamp::Timestamp;
-use crate::trace::TraceId;
+use crate::trace::{self, TraceId};
 
 /// `session.list_jobs` (§6.6).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListJobs {
     /// Which jobs; all that may be seen, if absent.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "JobFilter::is_empty")]
+    #[serde(default, deserialize_with = "object_or_default", skip_serializing_if = "JobFilter::is_empty")]
     pub filter: JobFilter,
     /// At most how many, 1 to 1000; 100 if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "optional_integer", skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
     /// Where the page before this one ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,9 +48,10 @@ impl JobFilter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jobs {
     /// The `id` of the request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "empty_is_absent", skip_serializing_if = "Option::is_none")]
     pub request_id: Option<MessageId>,
     /// A page of jobs, newest first.
+    #[serde(deserialize_with = "objects")]
     pub jobs: Vec<JobEntry>,
     /// Where the next page starts; written as `null` on the last one.
     #[serde(default)]
@@ -86,13 +87,13 @@ struct Wire {
     status: JobStatus,
     #[serde(default, deserialize_with = "null_default")]
     lease: Lease,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "empty_is_absent")]
     parent_job_id: Option<JobId>,
     created_at: Option<Timestamp>,
     submitted_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "trace::lenient", skip_serializing_if = "Option::is_none")]
     trace_id: Option<TraceId>,
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(default, with = "integer_or_zero")]
     last_event_seq: u64,
 }
 
