@@ -1,0 +1,55 @@
+//! Exit codes, and how a failure is told.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+/// The job ended in an error, or the runtime refused it.
+pub(crate) const JOB: u8 = 1;
+/// The command line, or what it names, is wrong.
+pub(crate) const USAGE: u8 = 2;
+/// The runtime could not be reached, or the connection was lost.
+pub(crate) const CONNECTION: u8 = 3;
+/// Interrupted, as a shell says it: 128 and SIGINT.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Why the program ends without success.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    /// `None` if it was told already.
+    error: Option<anyhow::Error>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, error: impl Into<anyhow::Error>) -> Self {
+        Self { code, error: Some(error.into()) }
+    }
+
+    pub(crate) fn usage(message: impl std::fmt::Display) -> Self {
+        Self { code: USAGE, error: Some(anyhow::anyhow!("{message}")) }
+    }
+
+    /// A failure that has been told already.
+    pub(crate) fn silent(code: u8) -> Self {
+        Self { code, error: None }
+    }
+
+    /// Tells it in one line and gives the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        if let Some(error) = self.error {
+            // If stderr is gone there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "arcp: {error:#}");
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    /// Output that cannot be written. A reader that has seen enough is no failure.
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::silent(0);
+        }
+        Self::new(JOB, anyhow::Error::new(error).context("output cannot be written"))
+    }
+}

@@ -1,0 +1,57 @@
+//! `arcp`: host agents and drive them from a terminal.
+
+mod exit;
+mod serve;
+mod submit;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::exit::Failure;
+
+/// Host AI agents and drive them, over the Agent Runtime Control Protocol (ARCP) v1.1.
+#[derive(Parser)]
+#[command(name = "arcp", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Host agents over WebSocket.
+    Serve(serve::Serve),
+    /// Submit a job, follow it, and print its result.
+    Submit(submit::Submit),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log_to_stderr(matches!(arguments.command, Command::Serve(_)));
+    let run = async {
+        match arguments.command {
+            Command::Serve(serve) => serve::run(serve).await,
+            Command::Submit(submit) => submit::run(submit).await,
+        }
+    };
+    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run),
+        Err(error) => {
+            Err(Failure::new(exit::JOB, anyhow::Error::new(error).context("threads cannot be started")))
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Logs go to stderr only: stdout is for results. `RUST_LOG` says how much.
+fn log_to_stderr(serving: bool) {
+    let default = if serving { "info" } else { "error" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).init();
+}

@@ -1,0 +1,277 @@
+//! `arcp serve`: a runtime over WebSocket, with health endpoints.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use arcp::axum::{Mount, Server};
+use arcp::proto::BearerToken;
+use arcp::runtime::{Health, Limits, Runtime, StaticTokens};
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+
+use crate::exit::{self, Failure};
+
+#[derive(clap::Args)]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 takes a free one. The URL is printed on stderr when the runtime is ready.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7777")]
+    listen: String,
+
+    /// Let a principal in with a bearer token. Repeatable. Anybody on this machine can read it in the list of processes:
+    /// prefer --token-file.
+    #[arg(long, value_name = "TOKEN=PRINCIPAL")]
+    token: Vec<String>,
+
+    /// The same, from a file with one TOKEN=PRINCIPAL a line. Empty lines and lines that begin with # are skipped.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// Make a token for the principal `dev` and print it.
+    #[arg(long)]
+    dev_token: bool,
+
+    /// Where sessions, jobs and events live.
+    #[arg(long, value_enum, default_value = "memory")]
+    store: StoreKind,
+
+    /// Host the fixture agents: echo, count, sleep, stubborn, progress, kinds, fail, versioned, whoami.
+    #[arg(long)]
+    fixtures: bool,
+
+    /// Let pages of this browser origin in, such as https://console.example.com. Repeatable; none by default.
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+
+    /// How long after a disconnect a session can be resumed.
+    #[arg(long, value_name = "SECS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    resume_window: u64,
+
+    /// Events kept for the resume of one session.
+    #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = at_least_one)]
+    buffer_events: usize,
+
+    /// Bytes of events kept for the resume of one session.
+    #[arg(long, value_name = "N", default_value_t = 64 << 20, value_parser = at_least_one)]
+    buffer_bytes: usize,
+
+    /// The largest frame that is read.
+    #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = at_least_one)]
+    max_frame_bytes: usize,
+
+    /// Sessions of one principal.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    max_sessions_per_principal: usize,
+
+    /// Jobs of one session that run at a time.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
+    max_jobs_per_session: usize,
+
+    /// How long a connection has to introduce itself.
+    #[arg(long, value_name = "SECS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    handshake_timeout: u64,
+
+    /// How long an agent may ignore a cancellation before its task is aborted.
+    #[arg(long, value_name = "SECS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    cancel_grace: u64,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum StoreKind {
+    /// In this process; gone with it.
+    Memory,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("not a whole number".to_owned()),
+    }
+}
+
+pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
+    let tokens = tokens(&serve)?;
+    let StoreKind::Memory = serve.store;
+    let mut builder = Runtime::builder()
+        .identity("arcp", env!("CARGO_PKG_VERSION"))
+        .authenticator(tokens)
+        .limits(limits(&serve));
+    if serve.fixtures {
+        builder = arcp_testing::with_fixtures(builder);
+    } else {
+        tracing::warn!("no agent is hosted: --fixtures hosts the fixture agents");
+    }
+    let runtime = builder.build().map_err(Failure::usage)?;
+
+    let server = Server::bind(serve.listen.as_str()).await;
+    let server = server.with_context(|| format!("cannot listen at {}", serve.listen));
+    let server = server.map_err(|error| Failure::new(exit::USAGE, error))?;
+    let address = server.local_addr()?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "bearer tokens cross the network in the clear: put TLS in front (§4)");
+    }
+    announce(address)?;
+
+    let stopping = runtime.clone();
+    let stop = async move {
+        stop_requested(&stopping).await;
+        stopping.shutdown().await;
+    };
+    server.serve(router(&serve, &runtime), stop).await;
+    match runtime.health() {
+        Health::Failed => Err(Failure::new(exit::JOB, anyhow::anyhow!("the store has failed"))),
+        _ => Ok(()),
+    }
+}
+
+fn router(serve: &Serve, runtime: &Runtime) -> Router {
+    let mut mount = Mount::new(runtime.clone()).max_frame_bytes(serve.max_frame_bytes);
+    for origin in &serve.allow_origin {
+        mount = mount.allow_origin(origin);
+    }
+    Router::new()
+        .route("/arcp", mount.into_route())
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .with_state(runtime.clone())
+}
+
+async fn ready(State(runtime): State<Runtime>) -> (StatusCode, &'static str) {
+    match runtime.health() {
+        Health::Ready => (StatusCode::OK, "ready\n"),
+        Health::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        Health::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "failed\n"),
+    }
+}
+
+fn limits(serve: &Serve) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        handshake_timeout: Duration::from_secs(serve.handshake_timeout),
+        resume_window: Duration::from_secs(serve.resume_window),
+        sessions_per_principal: serve.max_sessions_per_principal,
+        jobs_per_session: serve.max_jobs_per_session,
+        buffer_events: serve.buffer_events,
+        buffer_bytes: serve.buffer_bytes,
+        cancel_grace: Duration::from_secs(serve.cancel_grace),
+        ..defaults
+    }
+}
+
+/// Every token that lets somebody in. Errors never repeat one.
+fn tokens(serve: &Serve) -> Result<StaticTokens, Failure> {
+    let mut tokens = StaticTokens::new();
+    let mut none = true;
+    for (index, text) in serve.token.iter().enumerate() {
+        let (token, principal) = token_of(text).ok_or_else(|| {
+            Failure::usage(format!(
+                "--token number {}: not TOKEN=PRINCIPAL, both of them not empty",
+                index + 1
+            ))
+        })?;
+        tokens = tokens.token(token, principal);
+        none = false;
+    }
+    if let Some(path) = &serve.token_file {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+        let text = text.map_err(|error| Failure::new(exit::USAGE, error))?;
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (token, principal) = token_of(line).ok_or_else(|| {
+                Failure::usage(format!(
+                    "{}:{}: not TOKEN=PRINCIPAL, both of them not empty",
+                    path.display(),
+                    index + 1
+                ))
+            })?;
+            tokens = tokens.token(token, principal);
+            none = false;
+        }
+    }
+    if serve.dev_token {
+        let token = dev_token()?;
+        writeln!(std::io::stderr(), "token of the principal dev: {}", token.expose())?;
+        tokens = tokens.token(token, "dev");
+        none = false;
+    }
+    if none {
+        let message = "nobody could get in: give --token TOKEN=PRINCIPAL, --token-file FILE or --dev-token";
+        return Err(Failure::usage(message));
+    }
+    Ok(tokens)
+}
+
+/// A token may contain `=`, a principal may not.
+fn token_of(text: &str) -> Option<(&str, &str)> {
+    text.rsplit_once('=').filter(|(token, principal)| !token.is_empty() && !principal.is_empty())
+}
+
+fn dev_token() -> Result<BearerToken, Failure> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::new(exit::JOB, anyhow::anyhow!("no random bits: {error}")))?;
+    Ok(BearerToken::new(format!("dev_{:032x}", u128::from_le_bytes(bytes))))
+}
+
+/// One line that a script can wait for.
+fn announce(address: SocketAddr) -> Result<(), Failure> {
+    Ok(writeln!(std::io::stderr(), "listening on ws://{address}/arcp")?)
+}
+
+/// Waits for SIGINT or SIGTERM, or for the runtime to stop by itself. A second signal ends the program at once.
+async fn stop_requested(runtime: &Runtime) {
+    tokio::select! {
+        () = signal() => {
+            tracing::info!("stopping; a second signal stops at once");
+            tokio::spawn(async {
+                signal().await;
+                std::process::exit(i32::from(exit::INTERRUPTED));
+            });
+        }
+        _ = runtime.stopped() => {}
+    }
+}
+
+async fn signal() {
+    let interrupt = async {
+        // Without a handler the default action stops the program, which is what was asked for.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => tokio::select! {
+                () = interrupt => {}
+                _ = terminate.recv() => {}
+            },
+            Err(_) => interrupt.await,
+        }
+    }
+    #[cfg(not(unix))]
+    interrupt.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_may_contain_the_separator() {
+        assert_eq!(token_of("abc==alice"), Some(("abc=", "alice")));
+        for bad in ["", "abc", "=alice", "abc="] {
+            assert_eq!(token_of(bad), None, "{bad}");
+        }
+    }
+}

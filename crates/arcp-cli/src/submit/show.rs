@@ -1,0 +1,168 @@
+//! How a job is shown: events on stderr and the result on stdout, or everything as JSON lines on stdout.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use arcp::Event;
+use arcp::client::JobError;
+use arcp::proto::event::{Body, Progress};
+use arcp::proto::job::Accepted;
+use arcp::proto::{Json, Number};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+pub(super) enum Show {
+    /// JSON lines.
+    Lines,
+    /// Text, with a progress bar if stderr is a terminal.
+    Text { bar: Option<ProgressBar> },
+}
+
+impl Show {
+    pub(super) fn new(json: bool) -> Self {
+        if json { Self::Lines } else { Self::Text { bar: io::stderr().is_terminal().then(spinner) } }
+    }
+
+    pub(super) fn accepted(&mut self, accepted: &Accepted) -> io::Result<()> {
+        match self {
+            Self::Lines => line("accepted", serde_json::to_value(accepted)?),
+            Self::Text { .. } => {
+                let agent = accepted.agent.as_deref().unwrap_or("agent");
+                self.note(&format!("{} runs {agent}", accepted.job_id))
+            }
+        }
+    }
+
+    pub(super) fn event(&mut self, event: &Event) -> io::Result<()> {
+        match (self, &event.body) {
+            (Self::Lines, _) => {
+                let fields = json!({
+                    "event_seq": event.event_seq,
+                    "ts": event.ts,
+                    "kind": event.kind,
+                    "body": &event.raw,
+                });
+                line("event", fields)
+            }
+            (Self::Text { bar: Some(bar) }, Body::Progress(progress)) => {
+                advance(bar, progress);
+                Ok(())
+            }
+            (show @ Self::Text { .. }, _) => show.note(&one_line(&event.to_string())),
+        }
+    }
+
+    /// Something for people: on stderr, above the progress bar.
+    pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
+        match self {
+            Self::Text { bar: Some(bar) } => bar.suspend(|| writeln!(io::stderr(), "{text}")),
+            Self::Text { bar: None } => writeln!(io::stderr(), "{text}"),
+            Self::Lines => Ok(()),
+        }
+    }
+
+    pub(super) fn result(&mut self, result: &Json) -> io::Result<()> {
+        match self {
+            Self::Lines => line("result", json!({ "final_status": "success", "result": result })),
+            Self::Text { bar } => {
+                clear(bar);
+                let value: Value = result.decode().unwrap_or_else(|_| Value::from(result.as_str()));
+                match value {
+                    Value::String(text) => writeln!(io::stdout(), "{text}"),
+                    other => writeln!(io::stdout(), "{other:#}"),
+                }
+            }
+        }
+    }
+
+    pub(super) fn error(&mut self, error: &JobError) -> io::Result<()> {
+        match self {
+            Self::Lines => {
+                let final_status = match error {
+                    JobError::Cancelled(_) => Some("cancelled"),
+                    JobError::TimedOut(_) => Some("timed_out"),
+                    JobError::Failed(_) => Some("error"),
+                    _ => None,
+                };
+                match error.payload() {
+                    Some(payload) => {
+                        let mut fields = serde_json::to_value(payload)?;
+                        fields["final_status"] = json!(final_status);
+                        line("error", fields)
+                    }
+                    None => line("lost", json!({ "message": error.to_string() })),
+                }
+            }
+            Self::Text { bar } => {
+                clear(bar);
+                writeln!(io::stderr(), "arcp: {}", one_line(&error.to_string()))
+            }
+        }
+    }
+}
+
+/// One JSON object a line, `type` first to the eye that looks for it.
+fn line(kind: &str, mut fields: Value) -> io::Result<()> {
+    fields["type"] = json!(kind);
+    let mut out = io::stdout().lock();
+    writeln!(out, "{fields}")?;
+    out.flush()
+}
+
+/// Text of an agent on a terminal: no control characters, so that it cannot move the cursor or change colours.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
+
+fn clear(bar: &mut Option<ProgressBar>) {
+    if let Some(bar) = bar.take() {
+        bar.finish_and_clear();
+    }
+}
+
+fn advance(bar: &ProgressBar, progress: &Progress) {
+    if let Some(total) = progress.total.as_ref().map(whole) {
+        if bar.length() != Some(total) {
+            bar.set_length(total);
+            let template = "{bar:40} {pos}/{len} {prefix} {wide_msg}";
+            bar.set_style(
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
+        }
+        bar.set_position(whole(&progress.current));
+    }
+    if let Some(units) = &progress.units {
+        bar.set_prefix(one_line(units));
+    }
+    if let Some(message) = &progress.message {
+        bar.set_message(one_line(message));
+    }
+}
+
+/// The number rounded towards zero, for a bar.
+fn whole(number: &Number) -> u64 {
+    number.as_u64().unwrap_or_else(|| number.as_f64().max(0.0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_cannot_steer_the_terminal() {
+        assert_eq!(one_line("a\u{1b}[2Jb\r\nc\u{7}"), "a [2Jb  c ");
+    }
+
+    #[test]
+    fn bars_count_in_whole_numbers() {
+        for (text, number) in [("7", 7), ("7.9", 7), ("-1", 0), ("1e300", u64::MAX)] {
+            assert_eq!(whole(&text.parse().unwrap()), number, "{text}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The program as its user meets it: exit codes, stdout, stderr.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod program;
+mod serve;
+mod submit;

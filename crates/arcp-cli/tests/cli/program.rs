@@ -1,0 +1,72 @@
+//! Starts `arcp serve` on a free port and runs `arcp submit` against it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+/// A running `arcp serve`; killed when dropped.
+pub(crate) struct Serving {
+    pub(crate) child: Child,
+    pub(crate) stderr: BufReader<ChildStderr>,
+    pub(crate) url: String,
+}
+
+pub(crate) fn arcp() -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("arcp"));
+    command.env_remove("ARCP_TOKEN").env_remove("ARCP_URL").env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn serve(arguments: &[&str]) -> Serving {
+    let mut child = arcp()
+        .args(["serve", "--listen", "127.0.0.1:0", "--fixtures", "--token", "s3cret=alice"])
+        .args(arguments)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let url = loop {
+        let mut line = String::new();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "serve ended before it listened");
+        if let Some(url) = line.trim().strip_prefix("listening on ") {
+            break url.to_owned();
+        }
+    };
+    Serving { child, stderr, url }
+}
+
+impl Serving {
+    pub(crate) fn submit(&self, arguments: &[&str]) -> Command {
+        let mut command = arcp();
+        command.args(["submit", "--url", &self.url]).args(arguments).env("ARCP_TOKEN", "s3cret");
+        command
+    }
+
+    /// The answer to a plain HTTP request.
+    pub(crate) fn http(&self, path: &str) -> String {
+        use std::io::{Read, Write};
+        let host = self.url.trim_start_matches("ws://").trim_end_matches("/arcp");
+        let mut tcp = std::net::TcpStream::connect(host).unwrap();
+        write!(tcp, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Asserts the exit code, and shows both streams if it is another.
+#[track_caller]
+pub(crate) fn exits(output: &Output, code: i32) {
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "stdout: {stdout}\nstderr: {stderr}");
+}

@@ -1,0 +1,113 @@
+//! `arcp serve`: how it starts, refuses to start, and stops.
+
+use std::io::{BufRead, Write};
+
+use crate::program::{arcp, exits, serve, text};
+
+#[test]
+fn without_a_token_it_does_not_start() {
+    let output = arcp().args(["serve", "--fixtures", "--listen", "127.0.0.1:0"]).output().unwrap();
+    exits(&output, 2);
+    assert!(text(&output.stderr).contains("--dev-token"));
+}
+
+#[test]
+fn a_malformed_token_is_never_repeated() {
+    for arguments in [["--token", "hunter2"], ["--token", "hunter2="]] {
+        let output = arcp().args(["serve", "--listen", "127.0.0.1:0"]).args(arguments).output().unwrap();
+        exits(&output, 2);
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains("--token number 1") && !stderr.contains("hunter2"), "{stderr}");
+    }
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"# people\n\nok=alice\nhunter2\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let output = arcp().args(["serve", "--listen", "127.0.0.1:0", "--token-file", path]).output().unwrap();
+    exits(&output, 2);
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains(":4: not TOKEN=PRINCIPAL") && !stderr.contains("hunter2"), "{stderr}");
+}
+
+#[test]
+fn a_token_file_and_a_dev_token_let_people_in() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"# people\nfrom-file=bob\n").unwrap();
+    let serving = serve(&["--token-file", file.path().to_str().unwrap()]);
+    let output = serving.submit(&["whoami"]).env("ARCP_TOKEN", "from-file").output().unwrap();
+    exits(&output, 0);
+    assert!(text(&output.stdout).contains("\"principal\": \"bob\""));
+
+    let mut child = arcp()
+        .args(["serve", "--fixtures", "--dev-token", "--listen", "127.0.0.1:0"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut line = || lines.next().unwrap().unwrap();
+    let token = line().strip_prefix("token of the principal dev: ").unwrap().to_owned();
+    let url = line().strip_prefix("listening on ").unwrap().to_owned();
+    let output = arcp().args(["submit", "whoami", "--url", &url]).env("ARCP_TOKEN", token).output().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    exits(&output, 0);
+    assert!(text(&output.stdout).contains("\"principal\": \"dev\""));
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let serving = serve(&[]);
+    let address = serving.url.trim_start_matches("ws://").trim_end_matches("/arcp");
+    let output = arcp().args(["serve", "--listen", address, "--token", "a=b"]).output().unwrap();
+    exits(&output, 2);
+    assert!(text(&output.stderr).contains(&format!("cannot listen at {address}")));
+}
+
+#[test]
+fn limits_of_zero_are_refused() {
+    for flag in [
+        "--buffer-events",
+        "--max-frame-bytes",
+        "--max-jobs-per-session",
+        "--handshake-timeout",
+        "--resume-window",
+    ] {
+        let output =
+            arcp().args(["serve", "--token", "a=b", "--listen", "127.0.0.1:0", flag, "0"]).output().unwrap();
+        exits(&output, 2);
+        assert!(text(&output.stderr).contains(flag), "{flag}");
+    }
+}
+
+#[test]
+fn health_and_readiness_are_told_and_other_paths_are_not_found() {
+    let serving = serve(&[]);
+    assert!(serving.http("/healthz").starts_with("HTTP/1.1 200 OK"));
+    assert!(serving.http("/readyz").ends_with("ready\n"));
+    assert!(serving.http("/").starts_with("HTTP/1.1 404"));
+    assert!(serving.http("/arcp").starts_with("HTTP/1.1 4"), "{}", serving.http("/arcp"));
+}
+
+#[cfg(unix)]
+#[test]
+fn sigterm_ends_running_jobs_retryable_and_exits_with_0() {
+    use std::process::Stdio;
+    let mut serving = serve(&[]);
+    let mut job = serving
+        .submit(&["sleep", "--json", "--input", r#"{"ms":600000}"#])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(job.stdout.take().unwrap()).lines();
+    while !lines.next().unwrap().unwrap().contains("sleeping") {}
+    let killed =
+        std::process::Command::new("kill").args(["-TERM", &serving.child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let last = lines.last().unwrap().unwrap();
+    assert!(last.contains("\"code\":\"INTERNAL_ERROR\"") && last.contains("\"retryable\":true"), "{last}");
+    assert_eq!(job.wait().unwrap().code(), Some(1));
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+    let mut rest = String::new();
+    while serving.stderr.read_line(&mut rest).unwrap() > 0 {}
+    assert!(rest.contains("stopping"), "{rest}");
+}

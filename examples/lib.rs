@@ -1,0 +1,1 @@
+//! Examples that run: `cargo run --release --example quickstart -- README.md`.

@@ -1,0 +1,69 @@
+//! A runtime and a client in one program: a job reads a file and reports on it, over a real WebSocket.
+//!
+//! ```sh
+//! cargo run --release --example quickstart -- README.md
+//! ```
+
+mod agent;
+mod report;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use arcp::proto::event::Body;
+use arcp::runtime::{Runtime, StaticTokens, agent_fn};
+use futures_util::StreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::agent::{Input, text_report};
+use crate::report::Report;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let Some(file) = std::env::args_os().nth(1).map(PathBuf::from) else {
+        bail!("which file? try: cargo run --release --example quickstart -- README.md");
+    };
+
+    // The runtime: one agent, one token, one route, on a free port of this machine.
+    let token = random_token()?;
+    let runtime = Runtime::builder()
+        .authenticator(StaticTokens::new().token(token.as_str(), "you"))
+        .agent("text-report@1.0.0", agent_fn(text_report))
+        .build()?;
+    let app = axum::Router::new().route("/arcp", arcp::axum::serve(runtime.clone()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("ws://{}/arcp", listener.local_addr()?);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    eprintln!("a runtime listens on {url}");
+
+    // The client: connect, submit, follow, take the result.
+    let client = arcp::connect(&url, token).await?;
+    let mut job = client.submit("text-report").input(&Input { path: std::path::absolute(&file)? }).await?;
+    eprintln!("{} runs {}", job.id(), job.accepted().agent.as_deref().unwrap_or("text-report"));
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}")?);
+    while let Some(event) = job.next().await {
+        match &event.body {
+            Body::Progress(progress) => {
+                bar.set_length(progress.total.as_ref().and_then(|total| total.as_u64()).unwrap_or(0));
+                bar.set_position(progress.current.as_u64().unwrap_or(0));
+            }
+            _ => bar.suspend(|| eprintln!("{event}")),
+        }
+    }
+    bar.finish_and_clear();
+    let report: Report = job.result().await.with_context(|| format!("no report on {}", file.display()))?;
+    #[allow(clippy::print_stdout, reason = "the report is what this program is for")]
+    {
+        print!("{report}");
+    }
+
+    client.close().await;
+    runtime.shutdown().await;
+    Ok(())
+}
+
+fn random_token() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bits: {error}"))?;
+    Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
+}
