@@ -1,8 +1,8 @@
 //! # ARCP for Rust
 //!
 //! The Agent Runtime Control Protocol (ARCP) v1.1, both sides of the wire: host AI agents, submit jobs to them, follow
-//! what they do as an ordered stream of events, and get exactly one outcome. A session outlives its connections, a job
-//! runs under a lease, and nothing is sent before it is stored.
+//! what they do as one ordered stream of events, and get exactly one outcome. It does not say what an agent is (your code),
+//! how tools are exposed (MCP) or where telemetry goes (OpenTelemetry): it is what stands around them.
 //!
 //! See a job run over a real WebSocket, on a real file:
 //!
