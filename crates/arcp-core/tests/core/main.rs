@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod client;
 mod close;
 mod end;
 mod events;
@@ -10,5 +11,6 @@ mod handshake;
 mod host;
 mod idempotency;
 mod peer;
+mod played;
 mod resume;
 mod submit;
