@@ -1,6 +1,7 @@
 //! The runtime's side of the protocol as one machine: connections, sessions, jobs and what ties them together.
 
 mod agents;
+mod census;
 mod config;
 mod connection;
 mod connections;
@@ -24,6 +25,8 @@ use std::collections::{HashMap, VecDeque};
 use arcp_proto::{Envelope, ErrorCode, ErrorPayload, JobId, MessageId, Payload, SessionId, session as wire};
 
 pub use agents::{Agents, DuplicateAgent, ResolvedAgent};
+#[doc(hidden)]
+pub use census::Census;
 pub use config::{Config, Limits, implemented_features};
 pub use event::{Event, JobSpec, StopCause};
 pub use handshake::AuthenticationError;

@@ -4,13 +4,17 @@
 
 mod client;
 mod close;
+mod determinism;
 mod end;
 mod events;
 mod features;
 mod handshake;
 mod host;
 mod idempotency;
+mod pair;
 mod peer;
 mod played;
+mod random;
 mod resume;
 mod submit;
+mod together;
