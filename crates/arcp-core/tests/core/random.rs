@@ -14,7 +14,7 @@ use crate::host::{Host, seconds, seeded};
 use crate::peer::Peer;
 
 const SEEDS: u64 = 300;
-const STEPS: usize = 160;
+const STEPS: usize = 300;
 const SESSIONS_PER_PRINCIPAL: usize = 3;
 const KEYS: usize = 5;
 const FINISHED: usize = 4;
