@@ -16,6 +16,10 @@ pub struct Census {
     pub finished: usize,
     pub keys: usize,
     pub timers: usize,
+    /// Sessions that jobs know of as their followers, over all jobs.
+    pub followers: usize,
+    /// Jobs that sessions know of as followed, over all sessions.
+    pub following: usize,
     /// Jobs that wait for a session to have room, over all sessions.
     pub waiting: usize,
     /// Messages that are kept for a resume, over all sessions.
@@ -35,6 +39,8 @@ impl Runtime {
             finished: self.finished.len(),
             keys: self.keys.len(),
             timers: self.timers.len(),
+            followers: self.jobs.values().map(|job| job.followers.len()).sum(),
+            following: self.sessions.iter().map(|session| session.following.len()).sum(),
             waiting: self.sessions.iter().map(|session| session.waiting.len()).sum(),
             kept: self.sessions.iter().map(super::session::Session::kept).sum(),
             events: self.events.len(),

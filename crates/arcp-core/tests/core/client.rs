@@ -261,6 +261,17 @@ fn events_may_come_before_their_accepted() {
 }
 
 #[test]
+fn what_was_said_of_a_stranger_is_not_kept_for_a_later_submit() {
+    let mut desk = Desk::open();
+    desk.submits();
+    desk.hears(&event("job_2"));
+    desk.hears(&accepted("job_1", None));
+    desk.submits();
+    desk.hears(&accepted("job_2", None));
+    assert_eq!(desk.is_told(), ["#1 accepted job_1", "#2 accepted job_2"]);
+}
+
+#[test]
 fn the_error_of_a_job_that_was_heard_of_before_its_accepted_is_its_end() {
     let mut desk = Desk::open();
     desk.submits();

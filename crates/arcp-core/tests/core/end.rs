@@ -323,6 +323,7 @@ fn a_job_that_is_done_in_time_is_not_timed_out() {
     host.wait(seconds(4));
     host.succeed(&job);
     assert_eq!(alice.hears_one(&mut host)["type"], "job.result");
+    assert_eq!(host.machine.poll_timeout(), None, "its timer ends with it");
     is_over(host, &mut alice, &job);
 }
 

@@ -260,6 +260,7 @@ impl Life {
         assert!(census.jobs <= 16 + FINISHED + KEYS, "{census:?}");
         assert!(census.kept <= census.sessions * (BUFFER + 16 + KEYS) + 64, "{census:?}");
         assert!(census.waiting <= 16 * SESSIONS_PER_PRINCIPAL && census.timers <= 80, "{census:?}");
+        assert_eq!(census.followers, census.following, "{census:?}");
         assert_eq!(census.events, 0);
     }
 

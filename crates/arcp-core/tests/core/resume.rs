@@ -406,3 +406,29 @@ fn a_resume_token_at_the_top_of_a_hello_is_found() {
     peer.expects_welcome(&mut host);
     assert_eq!((peer.session.clone(), numbers(&peer.hears(&mut host))), (alice.session, vec![2, 3]));
 }
+
+#[test]
+fn a_resumed_session_leaves_no_timer_of_its_absence() {
+    let mut host = Host::new();
+    let alice = host.join("alice");
+    host.cut(&alice);
+    let mut again = alice.resumes(&mut host, 0);
+    again.asks(&mut host, "session.ping", json!({ "nonce": "n" }));
+    assert_eq!(host.machine.poll_timeout(), None);
+}
+
+#[test]
+fn a_session_that_is_gone_is_forgotten_by_the_jobs_that_it_followed() {
+    let mut host = Host::new();
+    let mut owner = host.join("alice");
+    let keyed = json!({ "agent": "echo", "idempotency_key": "k" });
+    owner.starts(&mut host, keyed.clone());
+    for _ in 0..5 {
+        let mut other = host.join("alice");
+        other.starts(&mut host, keyed.clone());
+        host.cut(&other);
+        host.wait(seconds(600));
+    }
+    let census = host.machine.census();
+    assert_eq!((census.sessions, census.followers, census.following), (1, 1, 1));
+}
