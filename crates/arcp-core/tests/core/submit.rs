@@ -334,12 +334,12 @@ fn reading_goes_on_after_answers_that_waited_for_the_store() {
 fn limits_beyond_the_end_of_time_are_taken() {
     let mut host = Host::new();
     let mut peer = host.join("alice");
-    let job = peer.starts(&mut host, json!({ "agent": "echo", "max_runtime_sec": u64::MAX }));
+    let job = peer.starts(&mut host, json!({ "agent": "echo", "max_runtime_sec": i64::MAX }));
     peer.starts(
         &mut host,
         json!({ "agent": "echo", "lease_constraints": { "expires_at": "9999-12-30T00:00:00Z" } }),
     );
-    // A driver adds this to a clock of its own, most of which end long before 2^64 seconds.
+    // A driver adds this to a clock of its own, most of which end before 2^63 seconds.
     let next = host.machine.poll_timeout().unwrap().since_origin();
     assert!(next < seconds(200 * 366 * 24 * 3_600), "{next:?}");
     host.wait(seconds(10 * 366 * 24 * 3_600));
