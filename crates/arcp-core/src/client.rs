@@ -10,7 +10,7 @@ mod requests;
 use std::collections::VecDeque;
 
 use arcp_proto::session::{Error, Pong};
-use arcp_proto::{ByteString, Envelope, Features, JobId, Message, MessageId, Payload, SessionId};
+use arcp_proto::{ByteString, Envelope, ErrorCode, Features, JobId, Message, MessageId, Payload, SessionId};
 
 pub use config::{Config, implemented_features};
 pub use event::{Event, JobEnd, Loss, Opened, RequestKey};
@@ -169,21 +169,30 @@ impl Session {
             Message::SessionClosed(_) | Message::SessionBye(_) => self.handle_closed(),
             _ => tracing::debug!(message_type = %envelope.message_type, "message ignored"),
         }
+        if !self.requests.has_open_submit() {
+            self.jobs.drop_early();
+        }
         self.send_waiting();
     }
 
     fn handle_error(&mut self, now: Now, error: Error, job_id: Option<JobId>) {
-        if matches!(self.phase, Phase::Closing { .. }) {
-            return self.say_bye(now); // a runtime that does not know session.close
-        }
         let Error { error, request_id, job_id: inner_job_id } = error;
-        match self.requests.refused(request_id.as_ref()) {
+        let job_id = job_id.or(inner_job_id);
+        let closing = matches!(self.phase, Phase::Closing { .. });
+        let refused = match (&request_id, &job_id) {
+            (Some(request_id), _) => self.requests.refused(request_id),
+            (None, _) if closing => None,
+            // What is said of a job that is known concerns that job, unless it stands in the way of a submit.
+            (None, Some(job_id)) if error.code != ErrorCode::DuplicateKey && self.jobs.knows(job_id) => {
+                self.requests.take_cancel(job_id)
+            }
+            (None, job_id) => self.requests.refused_unnamed(job_id.as_ref()),
+        };
+        match refused {
             Some(Some(request)) => self.events.push_back(Event::Refused { request, error }),
             Some(None) => tracing::debug!(%error, "refusal of a request that had timed out"),
-            None => {
-                let job_id = job_id.or(inner_job_id);
-                tracing::debug!(%error, ?job_id, "session.error that answers no request");
-            }
+            None if closing => self.say_bye(now), // a runtime that does not know session.close
+            None => tracing::debug!(%error, ?job_id, "session.error that answers no request"),
         }
     }
 
@@ -193,7 +202,8 @@ impl Session {
             return;
         }
         self.phase = Phase::Ended;
-        self.requests = Requests::default();
+        self.requests.abandon();
+        self.jobs = Jobs::default();
         self.events.push_back(Event::Ended(loss));
     }
 

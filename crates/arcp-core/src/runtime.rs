@@ -1,6 +1,7 @@
 //! The runtime's side of the protocol as one machine: connections, sessions, jobs and what ties them together.
 
 mod agents;
+mod census;
 mod config;
 mod connection;
 mod connections;
@@ -24,6 +25,8 @@ use std::collections::{HashMap, VecDeque};
 use arcp_proto::{Envelope, ErrorCode, ErrorPayload, JobId, MessageId, Payload, SessionId, session as wire};
 
 pub use agents::{Agents, DuplicateAgent, ResolvedAgent};
+#[doc(hidden)]
+pub use census::Census;
 pub use config::{Config, Limits, implemented_features};
 pub use event::{Event, JobSpec, StopCause};
 pub use handshake::AuthenticationError;
@@ -62,7 +65,7 @@ pub struct JobKey(u64);
 ///
 /// The machine is told what happened with `handle_*`, told what to do with commands ([`emit`](Self::emit),
 /// [`finish`](Self::finish), [`shut_down`](Self::shut_down)), and asked what to do next with `poll_*`. After **every**
-/// `handle_*` or command the driver
+/// `handle_*`, command or [`poll_transmit`](Self::poll_transmit) the driver
 ///
 /// 1. takes [`poll_write`](Self::poll_write) until it is empty, commits the batches in order, and reports each with
 ///    [`handle_committed`](Self::handle_committed), now or later;
@@ -121,7 +124,7 @@ impl Runtime {
         let limit = self.config.limits.answers;
         let Some(connection) = self.connections.by_key_mut(connection_key) else { return false };
         let wants = match connection.phase {
-            Phase::Hello | Phase::Open(_) => connection.answers.len() < limit,
+            Phase::Hello | Phase::Open(_) => !connection.is_closing() && connection.answers.len() < limit,
             Phase::Authenticating(_) | Phase::Closing => false,
         };
         connection.read_paused = !wants;
@@ -142,7 +145,10 @@ impl Runtime {
 
     /// A frame has come in. For a connection that is gone or closing this does nothing.
     pub fn handle_frame(&mut self, now: Now, connection_key: ConnectionKey, incoming: Incoming) {
-        match self.connections.by_key(connection_key).map(|connection| &connection.phase) {
+        // Whom nothing more is said to, nothing more is done for: a request without an answer helps nobody.
+        let connection =
+            self.connections.by_key(connection_key).filter(|connection| !connection.is_closing());
+        match connection.map(|connection| &connection.phase) {
             Some(Phase::Hello) => self.introduce(now, connection_key, incoming),
             Some(Phase::Open(session)) => {
                 let session = *session;
@@ -160,8 +166,8 @@ impl Runtime {
     /// A frame was too large to be read; nothing more can be read from this connection.
     pub fn handle_oversized_frame(&mut self, now: Now, connection_key: ConnectionKey, limit: usize) {
         let Some(connection) = self.connections.by_key(connection_key) else { return };
-        let session_id =
-            connection.session().and_then(|session| self.sessions.by_key(session)).map(|s| s.id().clone());
+        let session = connection.session();
+        let session_id = session.and_then(|session| self.session_id(session));
         let message = format!("frame is above the limit of {limit} bytes");
         let error = ErrorPayload::new(ErrorCode::InvalidRequest, message);
         self.answer_error(
@@ -170,7 +176,10 @@ impl Runtime {
             session_id,
             wire::Error { error, request_id: None, job_id: None },
         );
-        self.close(connection_key, Close::TooLarge);
+        match session {
+            Some(session) => self.close_session(now, connection_key, session, Close::TooLarge),
+            None => self.close(connection_key, Close::TooLarge),
+        }
     }
 
     /// A connection is gone. Its session goes on and can be resumed within the window (§6.3).
@@ -229,11 +238,14 @@ impl Runtime {
     }
 
     /// Takes up to `max` things to write to a connection into `out`. When it takes fewer, [`Event::Transmit`] will say
-    /// when there is more.
+    /// when there is more. What is taken makes room, so that there may be events afterwards.
     pub fn poll_transmit(&mut self, connection_key: ConnectionKey, max: usize, out: &mut Vec<Transmit>) {
         let committed = self.writes.committed();
         let limits = &self.config.limits;
         let Some(connection) = self.connections.by_key_mut(connection_key) else { return };
+        if connection.closed {
+            return;
+        }
         let mut taken = 0;
         let mut uncommitted = false;
         while taken < max {
@@ -283,6 +295,7 @@ impl Runtime {
         if uncommitted {
             self.connections.await_commit(connection_key);
         } else if let Some(close) = connection.close.take() {
+            connection.closed = true;
             out.push(Transmit::Close(close));
         }
     }
@@ -295,7 +308,7 @@ impl Runtime {
     /// Closes a connection once everything before is sent.
     fn close(&mut self, connection_key: ConnectionKey, close: Close) {
         if let Some(connection) = self.connections.by_key_mut(connection_key)
-            && connection.close.is_none()
+            && !connection.is_closing()
         {
             connection.close = Some(close);
             if !matches!(connection.phase, Phase::Open(_)) {

@@ -1,7 +1,7 @@
 //! The client's half of the handshake (§6.1, §6.2).
 
 use arcp_proto::session::{Auth, ClientCapabilities, Hello, Welcome};
-use arcp_proto::{ErrorCode, ErrorPayload, Message};
+use arcp_proto::{ErrorCode, ErrorPayload, Message, MessageType};
 
 use super::{Event, Loss, Opened, Phase, Session, Transmit};
 use crate::incoming::Received;
@@ -39,12 +39,17 @@ impl Session {
                 self.open_requests();
             }
             Ok(Message::SessionError(error)) => self.handshake_refused(error.error),
-            Ok(_) => {
-                tracing::debug!(message_type = %envelope.message_type, "message before the welcome ignored")
-            }
-            Err(error) => {
+            Err(error)
+                if matches!(
+                    envelope.message_type,
+                    MessageType::SessionWelcome | MessageType::SessionError
+                ) =>
+            {
                 let message = format!("{} cannot be read: {error}", envelope.message_type);
                 self.handshake_refused(ErrorPayload::new(ErrorCode::InvalidRequest, message));
+            }
+            Ok(_) | Err(_) => {
+                tracing::debug!(message_type = %envelope.message_type, "message before the welcome ignored")
             }
         }
     }

@@ -3,18 +3,51 @@
 use std::collections::{HashSet, VecDeque};
 
 use arcp_proto::job::{Accepted, Event as JobEvent, JobError};
-use arcp_proto::{DecodeError, Envelope, ErrorCode, JobId, MessageType};
+use arcp_proto::{DecodeError, Envelope, JobId, MessageType};
 
 use super::{Event, JobEnd, Session};
 
 /// Messages that may wait for the `job.accepted` of their job.
 const MAX_EARLY: usize = 1_024;
 
+/// Jobs that are remembered after there is nothing more to be told of them.
+const MAX_PAST: usize = 1_024;
+
 #[derive(Default)]
 pub(super) struct Jobs {
     live: HashSet<JobId>,
     /// Messages of jobs that no `job.accepted` has named yet, oldest first.
     early: VecDeque<(JobId, Event)>,
+    /// Jobs that have ended, or that nobody here asked for; the latest last. What is still said of them is no news,
+    /// and no answer to anybody.
+    past: VecDeque<JobId>,
+}
+
+impl Jobs {
+    /// Whether this job has been accepted, be it that it has ended or is nobody's.
+    pub(super) fn knows(&self, job_id: &JobId) -> bool {
+        self.live.contains(job_id) || self.past.contains(job_id)
+    }
+
+    /// Forgets what came too early: no `job.accepted` is expected.
+    pub(super) fn drop_early(&mut self) {
+        self.early.clear();
+    }
+
+    fn is_early(&self, job_id: &JobId) -> bool {
+        self.early.iter().any(|(job, _)| job == job_id)
+    }
+
+    fn put_past(&mut self, job_id: JobId) {
+        self.live.remove(&job_id);
+        self.early.retain(|(job, _)| *job != job_id);
+        if !self.past.contains(&job_id) {
+            self.past.push_back(job_id);
+        }
+        if self.past.len() > MAX_PAST {
+            self.past.pop_front();
+        }
+    }
 }
 
 impl Session {
@@ -30,8 +63,21 @@ impl Session {
                 self.events.push_back(Event::Accepted { request, accepted: Box::new(accepted) });
                 self.begin(job_id);
             }
-            Some(None) => tracing::warn!(%job_id, "job was accepted after its submit had timed out"),
-            None => tracing::warn!(%job_id, "job.accepted answers no open submit, ignored"),
+            Some(None) => {
+                tracing::warn!(%job_id, "job was accepted after its submit had timed out");
+                self.disown(job_id);
+            }
+            None => {
+                tracing::warn!(%job_id, "job.accepted answers no open submit, ignored");
+                self.disown(job_id);
+            }
+        }
+    }
+
+    /// A job that nobody here waits for; if it is one of ours already it stays that.
+    fn disown(&mut self, job_id: JobId) {
+        if !self.jobs.live.contains(&job_id) {
+            self.jobs.put_past(job_id);
         }
     }
 
@@ -43,7 +89,10 @@ impl Session {
         self.jobs.early = others;
         let ended = mine.iter().any(|(_, event)| matches!(event, Event::JobEnded { .. }));
         self.events.extend(mine.into_iter().map(|(_, event)| event));
-        if !ended {
+        if ended {
+            self.jobs.put_past(job_id);
+        } else {
+            self.jobs.past.retain(|past| *past != job_id);
             self.jobs.live.insert(job_id);
         }
     }
@@ -64,23 +113,31 @@ impl Session {
         for request in self.requests.job_ended(&job_id) {
             self.events.push_back(Event::CancelAcknowledged { request });
         }
+        let live = self.jobs.live.contains(&job_id);
         self.tell(job_id.clone(), Event::JobEnded { job_id: job_id.clone(), end });
-        self.jobs.live.remove(&job_id);
+        if live {
+            self.jobs.put_past(job_id);
+        }
     }
 
     /// A `job.error` ends its job, but for those by which some runtimes refuse a request.
     pub(super) fn handle_job_error(&mut self, envelope: Envelope, error: JobError) {
-        let live = envelope.job_id.as_ref().filter(|job_id| self.jobs.live.contains(*job_id));
-        let refused = match live {
-            Some(job_id) if matches!(error.error.code, ErrorCode::DuplicateKey | ErrorCode::JobNotFound) => {
-                self.requests.refused_on(job_id)
+        let refused = match &envelope.job_id {
+            Some(job_id) if self.jobs.live.contains(job_id) => {
+                self.requests.refused_on(job_id, &error.error.code)
             }
-            Some(_) => return self.handle_end(envelope, JobEnd::Failure(error)),
-            None if self.requests.has_open_submit() => self.requests.submit_refused(&envelope.id),
-            None => None,
+            Some(job_id) if self.jobs.knows(job_id) => self.requests.take_cancel(job_id),
+            Some(job_id) if self.jobs.is_early(job_id) => None,
+            Some(job_id) => {
+                let cancel = self.requests.take_cancel(job_id);
+                cancel.or_else(|| self.requests.submit_refused(&envelope.id, true))
+            }
+            None => self.requests.submit_refused(&envelope.id, false),
         };
-        if let Some(Some(request)) = refused {
-            self.events.push_back(Event::Refused { request, error: error.error });
+        match refused {
+            Some(Some(request)) => self.events.push_back(Event::Refused { request, error: error.error }),
+            Some(None) => tracing::debug!(error = %error.error, "refusal of a request that had timed out"),
+            None => self.handle_end(envelope, JobEnd::Failure(error)),
         }
     }
 
@@ -88,7 +145,7 @@ impl Session {
     pub(super) fn handle_unreadable(&mut self, envelope: &Envelope, error: DecodeError) {
         tracing::warn!(message_type = %envelope.message_type, %error, "message of the runtime cannot be read");
         let terminal = matches!(envelope.message_type, MessageType::JobResult | MessageType::JobError);
-        if terminal && envelope.job_id.as_ref().is_some_and(|job_id| self.jobs.live.contains(job_id)) {
+        if terminal {
             self.handle_end(envelope.clone(), JobEnd::Unreadable(error));
         }
     }
@@ -96,7 +153,7 @@ impl Session {
     fn tell(&mut self, job_id: JobId, event: Event) {
         if self.jobs.live.contains(&job_id) {
             self.events.push_back(event);
-        } else if self.requests.has_open_submit() {
+        } else if !self.jobs.knows(&job_id) && self.requests.has_open_submit() {
             self.jobs.early.push_back((job_id, event));
             if self.jobs.early.len() > MAX_EARLY {
                 self.jobs.early.pop_front();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use arcp_proto::job::{Cancel, Submit};
-use arcp_proto::{ByteString, Extensions, JobId, Json, MessageId, TraceContext};
+use arcp_proto::{ByteString, ErrorCode, Extensions, JobId, Json, MessageId, TraceContext};
 
 use super::{Event, Phase, RequestKey, Session, Transmit};
 use crate::time::{Instant, Now};
@@ -117,7 +117,7 @@ impl Session {
     pub(super) fn handle_cancelled(&mut self, job_id: Option<JobId>, request_id: Option<MessageId>) {
         let request = match (&request_id, &job_id) {
             (Some(id), _) => self.requests.take(|open| open.id == *id),
-            (None, Some(job_id)) => self.requests.take(|open| open.kind == Kind::Cancel(job_id.clone())),
+            (None, Some(job_id)) => self.requests.take_cancel(job_id),
             (None, None) => self.requests.take(|open| matches!(open.kind, Kind::Cancel(_))),
         };
         if let Some(Some(request)) = request {
@@ -141,34 +141,59 @@ impl Requests {
     pub(super) fn accepted(&mut self, request_id: Option<&MessageId>) -> Option<Option<RequestKey>> {
         self.names_requests = Some(request_id.is_some());
         match request_id {
-            Some(id) => self.take(|open| open.id == *id),
+            Some(id) => self.take(|open| open.id == *id && open.kind == Kind::Submit),
             None => self.take(|open| open.kind == Kind::Submit),
         }
     }
 
-    /// The request that a refusal answers. Without a name it is the oldest one.
-    pub(super) fn refused(&mut self, request_id: Option<&MessageId>) -> Option<Option<RequestKey>> {
-        match request_id {
-            Some(id) => self.take(|open| open.id == *id),
-            None => self.take(|_| true),
+    /// The request that a refusal names.
+    pub(super) fn refused(&mut self, request_id: &MessageId) -> Option<Option<RequestKey>> {
+        self.take(|open| open.id == *request_id)
+    }
+
+    /// The request that a refusal without a name answers: what was asked of its job, or else the oldest one.
+    pub(super) fn refused_unnamed(&mut self, job_id: Option<&JobId>) -> Option<Option<RequestKey>> {
+        job_id.and_then(|job_id| self.take_cancel(job_id)).or_else(|| self.take(|_| true))
+    }
+
+    /// The cancel of this job.
+    pub(super) fn take_cancel(&mut self, job_id: &JobId) -> Option<Option<RequestKey>> {
+        self.take(|open| matches!(&open.kind, Kind::Cancel(job) if job == job_id))
+    }
+
+    /// The submit that a `job.error` on no job, or on one never seen, answers. A runtime that names requests refuses
+    /// by name: from it a job never seen is one whose `job.accepted` is still on its way.
+    pub(super) fn submit_refused(
+        &mut self,
+        message_id: &MessageId,
+        has_job: bool,
+    ) -> Option<Option<RequestKey>> {
+        let named = self.take(|open| open.id == *message_id);
+        if named.is_none() && has_job && self.names_requests == Some(true) {
+            return None;
+        }
+        named.or_else(|| self.take(|open| open.kind == Kind::Submit))
+    }
+
+    /// The request that was refused by way of a `job.error` on a live job; `None` if it is the end of the job.
+    pub(super) fn refused_on(&mut self, job_id: &JobId, code: &ErrorCode) -> Option<Option<RequestKey>> {
+        match code {
+            _ if self.names_requests == Some(true) => None,
+            ErrorCode::DuplicateKey => self.take(|open| open.kind == Kind::Submit),
+            ErrorCode::JobNotFound => self.take_cancel(job_id),
+            _ => None,
         }
     }
 
-    /// The submit that a `job.error` on a job never seen answers.
-    pub(super) fn submit_refused(&mut self, message_id: &MessageId) -> Option<Option<RequestKey>> {
-        self.take(|open| open.id == *message_id).or_else(|| self.take(|open| open.kind == Kind::Submit))
-    }
-
-    /// The request that was refused by way of a `job.error` on a live job.
-    pub(super) fn refused_on(&mut self, job_id: &JobId) -> Option<Option<RequestKey>> {
-        self.take(|open| open.kind == Kind::Cancel(job_id.clone()))
-            .or_else(|| self.take(|open| open.kind == Kind::Submit))
+    /// Forgets every request, but not which keys were used.
+    pub(super) fn abandon(&mut self) {
+        *self = Self { next_key: self.next_key, ..Self::default() };
     }
 
     /// A job has ended: whoever wanted to cancel it has nothing more to wait for.
     pub(super) fn job_ended(&mut self, job_id: &JobId) -> Vec<RequestKey> {
         let mut ended = Vec::new();
-        while let Some(request) = self.take(|open| open.kind == Kind::Cancel(job_id.clone())) {
+        while let Some(request) = self.take_cancel(job_id) {
             ended.extend(request);
         }
         ended

@@ -13,10 +13,14 @@ pub(super) struct Connection {
     pub(super) handshake_deadline: Instant,
     /// Messages without a number, in order.
     pub(super) answers: VecDeque<Answer>,
-    /// Set once nothing more is to be said.
+    /// Set once nothing more is to be said and nothing more is heard.
     pub(super) close: Option<Close>,
+    /// Whether the close has been handed out: nothing follows it.
+    pub(super) closed: bool,
     /// Whether the driver was told that there is something to transmit and has not yet taken it all.
     pub(super) woken: bool,
+    /// Whether the next commit is to wake it: it has something to send that is not committed yet.
+    pub(super) awaits_commit: bool,
     /// Whether the driver was told not to read.
     pub(super) read_paused: bool,
 }
@@ -53,9 +57,16 @@ impl Connection {
             handshake_deadline,
             answers: VecDeque::new(),
             close: None,
+            closed: false,
             woken: false,
+            awaits_commit: false,
             read_paused: false,
         }
+    }
+
+    /// Whether its close is decided, be it that something has still to be sent before.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closed || self.close.is_some()
     }
 
     pub(super) fn session(&self) -> Option<SessionKey> {

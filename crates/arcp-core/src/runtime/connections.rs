@@ -42,6 +42,7 @@ impl Connections {
     pub(super) fn wake(&mut self, key: ConnectionKey, events: &mut VecDeque<Event>) {
         if let Some(connection) = self.by_key.get_mut(&key)
             && !connection.woken
+            && !connection.closed
         {
             connection.woken = true;
             events.push_back(Event::Transmit(key));
@@ -58,7 +59,7 @@ impl Connections {
     ) {
         let frame: ByteString = envelope.encode();
         if let Some(connection) = self.by_key.get_mut(&key)
-            && connection.close.is_none()
+            && !connection.is_closing()
         {
             connection.answers.push_back(Answer { frame, position });
             self.wake(key, events);
@@ -67,11 +68,19 @@ impl Connections {
 
     /// Notes that a connection has to be woken by the next commit.
     pub(super) fn await_commit(&mut self, key: ConnectionKey) {
-        self.uncommitted.push(key);
+        if let Some(connection) = self.by_key.get_mut(&key)
+            && !connection.awaits_commit
+        {
+            connection.awaits_commit = true;
+            self.uncommitted.push(key);
+        }
     }
 
     pub(super) fn committed(&mut self, events: &mut VecDeque<Event>) {
         for key in std::mem::take(&mut self.uncommitted) {
+            if let Some(connection) = self.by_key.get_mut(&key) {
+                connection.awaits_commit = false;
+            }
             self.wake(key, events);
         }
     }

@@ -184,9 +184,18 @@ impl Runtime {
 
     pub(super) fn handshake_is_late(&mut self, now: Now, connection_key: ConnectionKey) {
         let Some(connection) = self.connections.by_key(connection_key) else { return };
-        if matches!(connection.phase, Phase::Hello | Phase::Authenticating(_)) {
-            let message = "no session.hello within the handshake timeout";
-            self.refuse_handshake(now, connection_key, ErrorCode::Unauthenticated, message, None);
+        match &connection.phase {
+            Phase::Hello => {
+                let message = "no session.hello within the handshake timeout";
+                self.refuse_handshake(now, connection_key, ErrorCode::Unauthenticated, message, None);
+            }
+            Phase::Authenticating(introduction) => {
+                // The client was in time, the authenticator was not: as good as one that is down.
+                let request_id = Some(introduction.request_id.clone());
+                let message = AuthenticationError::Unavailable.to_string();
+                self.refuse_handshake(now, connection_key, ErrorCode::InternalError, &message, request_id);
+            }
+            Phase::Open(_) | Phase::Closing => {}
         }
     }
 

@@ -135,7 +135,10 @@ impl Runtime {
         for session in &job.followers {
             let Some(session) = self.sessions.by_key_mut(*session) else { continue };
             if session.is_full(limits) {
-                session.waiting.push(job_key);
+                // An agent may emit without waiting, from several tasks at once: it is woken once.
+                if !session.waiting.contains(&job_key) {
+                    session.waiting.push(job_key);
+                }
                 flow = Flow::Wait;
                 break;
             }
@@ -149,12 +152,12 @@ impl Runtime {
     pub fn finish(&mut self, now: Now, job_key: JobKey, outcome: Outcome) {
         let Some(job) = self.jobs.get(&job_key).filter(|job| !job.has_ended()) else { return };
         let (status, payload, message_type) = match (&job.stopping, outcome) {
-            (Some(stopping), _) => error_message(now, stopping.final_status(), stopping.error()),
+            (Some(stopping), _) => self.error_message(now, stopping.final_status(), stopping.error()),
             (None, Outcome::Success(result)) => self.success_message(now, result),
-            (None, Outcome::Failure(error)) => error_message(now, FinalStatus::Error, error),
+            (None, Outcome::Failure(error)) => self.error_message(now, FinalStatus::Error, error),
             (None, Outcome::Panicked) => {
                 let error = ErrorPayload::new(ErrorCode::InternalError, "agent panicked");
-                error_message(now, FinalStatus::Error, error)
+                self.error_message(now, FinalStatus::Error, error)
             }
         };
         self.end(now, job_key, status, payload, message_type);
@@ -164,11 +167,8 @@ impl Runtime {
         let limit = self.config.limits.payload_bytes;
         if result.len() > limit {
             let message = format!("result of {} bytes is above the inline limit of {limit}", result.len());
-            return error_message(
-                now,
-                FinalStatus::Error,
-                ErrorPayload::new(ErrorCode::InternalError, message),
-            );
+            let error = ErrorPayload::new(ErrorCode::InternalError, message);
+            return self.error_message(now, FinalStatus::Error, error);
         }
         let result = JobResult {
             final_status: FinalStatus::Success,
@@ -179,6 +179,27 @@ impl Runtime {
             completed_at: Some(now.wall),
         };
         (FinalStatus::Success, result.to_json(), MessageType::JobResult)
+    }
+
+    /// What an agent or a client says of an error is bounded as a result is; the code always survives.
+    fn error_message(
+        &self,
+        now: Now,
+        final_status: FinalStatus,
+        error: ErrorPayload,
+    ) -> (FinalStatus, Json, MessageType) {
+        let limit = self.config.limits.payload_bytes;
+        let encode = |error| {
+            let completed_at = Some(now.wall);
+            JobError { final_status: final_status.clone(), error, completed_at }.to_json()
+        };
+        let (code, retryable) = (error.code.clone(), error.retryable);
+        let mut payload = encode(error);
+        if payload.len() > limit {
+            let message = format!("error of {} bytes is above the limit of {limit}", payload.len());
+            payload = encode(ErrorPayload { retryable, ..ErrorPayload::new(code, message) });
+        }
+        (final_status, payload, MessageType::JobError)
     }
 
     /// Gives a job its terminal message.
@@ -270,15 +291,15 @@ impl Runtime {
         self.events.push_back(Event::Abort(job_key));
     }
 
-    /// Ends every job that has not ended, with an error that invites to try again (§12).
+    /// Ends every job that has not ended, with an error that invites to try again (§12). One that was told to stop
+    /// ends in that: its client knows of it.
     pub(super) fn end_all_jobs(&mut self, now: Now) {
         let mut running: Vec<JobKey> =
             self.jobs.iter().filter(|(_, job)| !job.has_ended()).map(|(key, _)| *key).collect();
         running.sort_unstable();
         for job_key in running {
             let error = ErrorPayload::new(ErrorCode::InternalError, "runtime is shutting down");
-            let (status, payload, message_type) = error_message(now, FinalStatus::Error, error);
-            self.end(now, job_key, status, payload, message_type);
+            self.finish(now, job_key, Outcome::Failure(error));
             self.events.push_back(Event::Abort(job_key));
         }
     }
@@ -308,15 +329,6 @@ impl Runtime {
             self.writes.push(Write::JobGone(job.head.job_id.clone()));
         }
     }
-}
-
-fn error_message(
-    now: Now,
-    final_status: FinalStatus,
-    error: ErrorPayload,
-) -> (FinalStatus, Json, MessageType) {
-    let message = JobError { final_status: final_status.clone(), error, completed_at: Some(now.wall) };
-    (final_status, message.to_json(), MessageType::JobError)
 }
 
 impl Stopping {

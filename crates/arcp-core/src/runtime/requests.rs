@@ -32,7 +32,7 @@ impl Runtime {
                 let request = Request { connection, session, id: bad.request_id };
                 self.refuse(now, &request, ErrorPayload::new(ErrorCode::InvalidRequest, bad.reason), None);
                 if bad.foreign_version {
-                    self.close_session(now, &request, Close::Refused);
+                    self.close_session(now, connection, session, Close::Refused);
                 }
                 return;
             }
@@ -62,9 +62,9 @@ impl Runtime {
             Message::SessionClose(_) => {
                 let session_id = self.session_id(session);
                 self.answer(now, connection, session_id, &Closed::default(), |_| {});
-                self.close_session(now, &request, Close::Normal);
+                self.close_session(now, connection, session, Close::Normal);
             }
-            Message::SessionBye(_) => self.close_session(now, &request, Close::Normal),
+            Message::SessionBye(_) => self.close_session(now, connection, session, Close::Normal),
             Message::SessionListJobs(_) => self.refuse_unnegotiated(now, &request, &Feature::ListJobs),
             Message::JobSubscribe(_) | Message::JobUnsubscribe(_) => {
                 self.refuse_unnegotiated(now, &request, &Feature::Subscribe);
@@ -134,11 +134,17 @@ impl Runtime {
 
     /// Stops listening, and closes the connection after what has been answered. The session can be resumed; messages
     /// that were still to be sent wait for that.
-    fn close_session(&mut self, now: Now, request: &Request, close: Close) {
-        if let Some(connection) = self.connections.by_key_mut(request.connection) {
+    pub(super) fn close_session(
+        &mut self,
+        now: Now,
+        connection_key: ConnectionKey,
+        session: SessionKey,
+        close: Close,
+    ) {
+        if let Some(connection) = self.connections.by_key_mut(connection_key) {
             connection.phase = Phase::Closing;
         }
-        self.close(request.connection, close);
-        self.disconnect_session(now, request.session, request.connection);
+        self.close(connection_key, close);
+        self.disconnect_session(now, session, connection_key);
     }
 }

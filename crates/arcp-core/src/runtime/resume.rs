@@ -43,7 +43,12 @@ impl Runtime {
             let message = format!("events up to {} are no longer kept", session.resumable_from());
             return Err(gone(&message));
         }
-        session.old_token = Some((session.token, now.monotonic + OLD_TOKEN_LIFE));
+        // The token that the client has is the one that it has shown, which need not be the last one: a welcome may
+        // be lost more than once.
+        let shown = (resume.resume_token.digest(), now.monotonic + OLD_TOKEN_LIFE);
+        if let Some((_, until)) = session.old_token.replace(shown) {
+            self.timers.clear(until, Timer::OldToken(key));
+        }
         session.token = new_token;
         session.rewind(resume.last_event_seq);
         let old_connection = session.connection.take();

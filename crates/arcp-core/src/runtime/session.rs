@@ -73,6 +73,11 @@ impl Session {
         self.view.first + self.view.entries.len() as u64 - 1
     }
 
+    /// How many messages are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.view.entries.len()
+    }
+
     /// The number after which a resume can still begin: everything later is kept.
     pub(super) fn resumable_from(&self) -> u64 {
         self.view.first - 1

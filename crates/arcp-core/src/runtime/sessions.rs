@@ -41,6 +41,20 @@ impl Sessions {
         Some(session)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// How many principals use anything.
+    pub(super) fn principals(&self) -> usize {
+        self.usage.len()
+    }
+
+    /// Every session, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.by_key.values()
+    }
+
     pub(super) fn by_key(&self, key: SessionKey) -> Option<&Session> {
         self.by_key.get(&key)
     }

@@ -1,5 +1,7 @@
 //! Submitting a job (§7.1, §7.2): everything is checked before anything exists.
 
+use std::time::Duration;
+
 use arcp_proto::job::{Accepted, Submit};
 use arcp_proto::{ErrorCode, ErrorPayload, JobId, TraceContext, TraceId};
 
@@ -15,6 +17,9 @@ use crate::time::{Instant, Now};
 
 /// The longest idempotency key, in bytes.
 const MAX_KEY_BYTES: usize = 256;
+
+/// The longest time that a timer is set for. A job may ask for more; whatever clock the timers run on ends later.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Runtime {
     pub(super) fn submit(
@@ -143,11 +148,11 @@ impl Runtime {
             self.claim(now.monotonic, principal.clone(), key, Claim { fingerprint, job: job_key });
         }
         if let Some(seconds) = submit.max_runtime_sec {
-            let end = now.monotonic + std::time::Duration::from_secs(seconds);
+            let end = now.monotonic + Duration::from_secs(seconds).min(CENTURY);
             self.set_job_timer(job_key, end, Timer::MaxRuntime(job_key));
         }
         if let Some(expires_at) = submit.lease_constraints.expires_at {
-            let end = now.monotonic + expires_at.saturating_since(now.wall);
+            let end = now.monotonic + expires_at.saturating_since(now.wall).min(CENTURY);
             self.set_job_timer(job_key, end, Timer::LeaseExpiry(job_key));
         }
         self.answer_accepted(now, request, job_key);
@@ -196,13 +201,14 @@ impl Runtime {
     }
 
     fn claim(&mut self, now: Instant, principal: Principal, key: Box<str>, claim: Claim) {
-        if self.keys.oldest().is_none() {
-            self.timers.set(now + self.config.limits.idempotency_window, Timer::OldestKey);
-        }
+        let first = self.keys.oldest().is_none();
         self.keys.claim(now, principal, key, claim);
         while self.keys.len() > self.config.limits.idempotency_keys {
             tracing::warn!("more idempotency keys than the limit: the oldest is forgotten early");
             self.forget_oldest_key();
+        }
+        if first && self.keys.oldest().is_some() {
+            self.timers.set(now + self.config.limits.idempotency_window, Timer::OldestKey);
         }
     }
 

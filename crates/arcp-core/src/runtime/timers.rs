@@ -41,6 +41,10 @@ impl Timers {
         self.0.first().map(|(at, _)| *at)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The next timer that is due at `now`.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Timer> {
         let (at, timer) = *self.0.first()?;

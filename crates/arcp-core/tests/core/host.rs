@@ -1,0 +1,362 @@
+//! A runtime machine with the world around it played: connections, a store, an authenticator and agents that do what the
+//! test says.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use arcp_core::runtime::{
+    Agents, AuthenticationError, Batch, Close, Config, ConnectionKey, Draft, EmitError, Event, Flow, JobKey,
+    JobSpec, Outcome, ResolvedAgent, Runtime, StopCause, Transmit,
+};
+use arcp_core::{Incoming, Instant, Now, Principal};
+use arcp_proto::event::EventKind;
+use arcp_proto::session::Peer as Identity;
+use arcp_proto::{ErrorCode, ErrorPayload, Json, Timestamp};
+use serde_json::{Value, json};
+
+use crate::peer::Peer;
+
+/// When every simulation begins: 2026-05-13T19:42:13.000Z.
+pub(crate) const START: &str = "2026-05-13T19:42:13.000Z";
+
+/// One clock for everybody; it moves only when a test says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub(crate) struct Clock(pub(crate) Duration);
+
+impl Clock {
+    pub(crate) fn now(self) -> Now {
+        let start: Timestamp = START.parse().unwrap();
+        let wall = Timestamp::from_millis(start.as_millis() + self.0.as_millis() as i64);
+        Now { monotonic: Instant::after_origin(self.0), wall }
+    }
+
+    pub(crate) fn after(self, duration: Duration) -> Self {
+        Self(self.0 + duration)
+    }
+}
+
+/// Random bits that are the same in every run (splitmix64, twice).
+pub(crate) fn seeded(seed: u64) -> impl FnMut() -> u128 + Send + Clone {
+    let mut state = seed;
+    let mut next = move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    move || (u128::from(next()) << 64) | u128::from(next())
+}
+
+/// How the authenticator behaves. A token `<name>-token` belongs to the principal `<name>`, any other to nobody.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Authenticator {
+    Answers,
+    IsDown,
+    IsSilent,
+}
+
+/// What the runtime has written to one connection.
+#[derive(Default)]
+pub(crate) struct Wire {
+    pub(crate) inbox: VecDeque<String>,
+    pub(crate) everything: Vec<String>,
+    pub(crate) closed: Option<Close>,
+    /// The peer does not read: nothing is taken from the machine.
+    pub(crate) stalled: bool,
+}
+
+pub(crate) struct Host {
+    pub(crate) machine: Runtime,
+    pub(crate) clock: Clock,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) wires: BTreeMap<ConnectionKey, Wire>,
+    /// Every write, in order, as text.
+    pub(crate) written: Vec<String>,
+    holding_commits: bool,
+    held: VecDeque<u64>,
+    transmit_wanted: BTreeSet<ConnectionKey>,
+    /// How much is taken from the machine at a time.
+    pub(crate) gulp: usize,
+    pub(crate) started: BTreeMap<String, JobSpec>,
+    pub(crate) stopped: Vec<(JobKey, StopCause)>,
+    pub(crate) aborted: Vec<JobKey>,
+    pub(crate) woken: Vec<JobKey>,
+    pub(crate) readable: Vec<ConnectionKey>,
+    /// Every event of the machine, as text.
+    pub(crate) notices: Vec<String>,
+}
+
+pub(crate) fn agents() -> Agents {
+    let mut agents = Agents::new();
+    for (name, version) in [("echo", "1.0.0"), ("versioned", "1.0.0"), ("versioned", "2.0.0")] {
+        let agent = ResolvedAgent { name: name.parse().unwrap(), version: version.parse().unwrap() };
+        agents.register(agent).unwrap();
+    }
+    agents
+}
+
+pub(crate) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A host whose configuration is not the default one.
+    pub(crate) fn with(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::seeded(1, configure)
+    }
+
+    pub(crate) fn seeded(seed: u64, configure: impl FnOnce(&mut Config)) -> Self {
+        let identity = Identity { name: "host".to_owned(), version: "0".to_owned() };
+        let mut config = Config::new(identity, agents());
+        configure(&mut config);
+        Self {
+            machine: Runtime::new(config, Box::new(seeded(seed))),
+            clock: Clock::default(),
+            authenticator: Authenticator::Answers,
+            wires: BTreeMap::new(),
+            written: Vec::new(),
+            holding_commits: false,
+            held: VecDeque::new(),
+            transmit_wanted: BTreeSet::new(),
+            gulp: 16,
+            started: BTreeMap::new(),
+            stopped: Vec::new(),
+            aborted: Vec::new(),
+            woken: Vec::new(),
+            readable: Vec::new(),
+            notices: Vec::new(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    // Connections
+
+    /// A connection on which nothing has been said.
+    pub(crate) fn connect(&mut self) -> Peer {
+        let key = self.machine.handle_connected(self.now());
+        self.wires.insert(key, Wire::default());
+        self.settle();
+        Peer::new(key)
+    }
+
+    /// A peer with an open session.
+    pub(crate) fn join(&mut self, who: &str) -> Peer {
+        let mut peer = self.connect();
+        peer.says_hello(self, who);
+        peer.expects_welcome(self);
+        peer
+    }
+
+    pub(crate) fn frame(&mut self, connection: ConnectionKey, incoming: Incoming) {
+        self.machine.handle_frame(self.now(), connection, incoming);
+        self.settle();
+    }
+
+    /// The connection is gone, and with it what was on its way.
+    pub(crate) fn cut(&mut self, peer: &Peer) {
+        self.machine.handle_disconnected(self.now(), peer.key);
+        self.settle();
+    }
+
+    pub(crate) fn stall(&mut self, peer: &Peer) {
+        self.wires.get_mut(&peer.key).unwrap().stalled = true;
+    }
+
+    pub(crate) fn unstall(&mut self, peer: &Peer) {
+        self.wires.get_mut(&peer.key).unwrap().stalled = false;
+        self.settle();
+    }
+
+    /// The peer, which does not read otherwise, reads this many frames.
+    pub(crate) fn take_from(&mut self, peer: &Peer, count: usize) {
+        let mut out = Vec::new();
+        self.machine.poll_transmit(peer.key, count, &mut out);
+        self.deliver(peer.key, out);
+        self.settle();
+    }
+
+    pub(crate) fn authenticate(&mut self, peer: &Peer, outcome: Result<&str, AuthenticationError>) {
+        self.machine.handle_authenticated(self.now(), peer.key, outcome.map(Principal::new));
+        self.settle();
+    }
+
+    // Time and the store
+
+    /// Lets time pass, timer by timer.
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        let target = self.clock.after(duration);
+        for _ in 0..10_000 {
+            self.settle();
+            match self.machine.poll_timeout() {
+                Some(at) if at.since_origin() <= target.0 => {
+                    self.clock = Clock(at.since_origin().max(self.clock.0));
+                    self.machine.handle_timeout(self.now());
+                }
+                _ => {
+                    self.clock = target;
+                    return self.settle();
+                }
+            }
+        }
+        panic!("a timer is due again and again");
+    }
+
+    pub(crate) fn hold_commits(&mut self) {
+        self.holding_commits = true;
+    }
+
+    pub(crate) fn commit_one(&mut self) {
+        if let Some(position) = self.held.pop_front() {
+            self.machine.handle_committed(position);
+        }
+        self.settle();
+    }
+
+    pub(crate) fn release_commits(&mut self) {
+        self.holding_commits = false;
+        while !self.held.is_empty() {
+            self.commit_one();
+        }
+        self.settle();
+    }
+
+    // Agents
+
+    pub(crate) fn key_of(&self, job: &str) -> JobKey {
+        self.started[job].job
+    }
+
+    pub(crate) fn emit_body(&mut self, job: &str, kind: EventKind, body: &Value) -> Result<Flow, EmitError> {
+        let draft = Draft::new(kind, self.now().wall, body).unwrap();
+        let flow = self.machine.emit(self.key_of(job), draft);
+        self.settle();
+        flow
+    }
+
+    pub(crate) fn emit(&mut self, job: &str, text: &str) -> Result<Flow, EmitError> {
+        self.emit_body(job, EventKind::Thought, &json!({ "text": text }))
+    }
+
+    /// Emits, as an agent that does not look at back-pressure.
+    pub(crate) fn emits(&mut self, job: &str, texts: &[&str]) {
+        for text in texts {
+            self.emit(job, text).unwrap();
+        }
+    }
+
+    pub(crate) fn finish(&mut self, job: &str, outcome: Outcome) {
+        self.machine.finish(self.now(), self.key_of(job), outcome);
+        self.settle();
+    }
+
+    pub(crate) fn succeed(&mut self, job: &str) {
+        self.finish(job, Outcome::Success(Json::from(json!("done"))));
+    }
+
+    pub(crate) fn fail(&mut self, job: &str, code: ErrorCode, message: &str) {
+        self.finish(job, Outcome::Failure(ErrorPayload::new(code, message)));
+    }
+
+    pub(crate) fn shut_down(&mut self) {
+        self.machine.shut_down(self.now());
+        self.settle();
+    }
+
+    // The driver
+
+    /// Does what the machine asks until it asks for nothing more.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            let mut idle = true;
+            while let Some(Batch { position, writes }) = self.machine.poll_write() {
+                self.written.extend(writes.iter().map(|write| format!("{position}: {write:?}")));
+                idle = false;
+                if self.holding_commits {
+                    self.held.push_back(position);
+                } else {
+                    self.machine.handle_committed(position);
+                }
+            }
+            while let Some(event) = self.machine.poll_event() {
+                idle = false;
+                self.react(event);
+            }
+            let ready = |key: &&ConnectionKey| self.wires.get(key).is_none_or(|wire| !wire.stalled);
+            if let Some(key) = self.transmit_wanted.iter().find(ready).copied() {
+                idle = false;
+                self.transmit(key);
+            }
+            if idle {
+                return;
+            }
+        }
+    }
+
+    fn react(&mut self, event: Event) {
+        self.notices.push(format!("{event:?}"));
+        match event {
+            Event::Authenticate { connection, token, .. } => {
+                let outcome = match self.authenticator {
+                    Authenticator::IsSilent => return,
+                    Authenticator::IsDown => Err(AuthenticationError::Unavailable),
+                    Authenticator::Answers => match token.expose().strip_suffix("-token") {
+                        Some(name) => Ok(Principal::new(name)),
+                        None => Err(AuthenticationError::Invalid),
+                    },
+                };
+                self.machine.handle_authenticated(self.now(), connection, outcome);
+            }
+            Event::Transmit(connection) => {
+                self.transmit_wanted.insert(connection);
+            }
+            Event::Read(connection) => self.readable.push(connection),
+            Event::Start(spec) => {
+                self.started.insert(spec.job_id.to_string(), *spec);
+            }
+            Event::Stop(job, cause) => self.stopped.push((job, cause)),
+            Event::Abort(job) => self.aborted.push(job),
+            Event::Wake(job) => self.woken.push(job),
+            other => panic!("{other:?} is unknown to the played host"),
+        }
+    }
+
+    fn transmit(&mut self, connection: ConnectionKey) {
+        self.transmit_wanted.remove(&connection);
+        loop {
+            let mut out = Vec::new();
+            self.machine.poll_transmit(connection, self.gulp, &mut out);
+            let full = out.len() >= self.gulp;
+            self.deliver(connection, out);
+            if !full {
+                return;
+            }
+        }
+    }
+
+    fn deliver(&mut self, connection: ConnectionKey, out: Vec<Transmit>) {
+        let wire = self.wires.get_mut(&connection).expect("nothing is sent to nobody");
+        for transmit in out {
+            assert!(wire.closed.is_none(), "nothing follows a close");
+            match transmit {
+                Transmit::Frame(frame) => {
+                    wire.inbox.push_back(frame.to_string());
+                    wire.everything.push(frame.to_string());
+                }
+                Transmit::Entry(entry) => {
+                    let frame = entry.encode().to_string();
+                    wire.inbox.push_back(frame.clone());
+                    wire.everything.push(frame);
+                }
+                Transmit::Close(close) => wire.closed = Some(close),
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The two machines of `arcp-core`, on one simulated clock, without sockets, threads or sleeps. One file a topic.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod client;
+mod close;
+mod determinism;
+mod end;
+mod events;
+mod features;
+mod handshake;
+mod host;
+mod idempotency;
+mod pair;
+mod peer;
+mod played;
+mod random;
+mod resume;
+mod submit;
+mod together;
