@@ -32,7 +32,7 @@ pub use event::{Event, JobSpec, StopCause};
 pub use handshake::AuthenticationError;
 pub use job::{EmitError, Flow, Outcome};
 pub use log::{Draft, Entry, JobHead};
-pub use transmit::{Close, NumberedEntry, Transmit};
+pub use transmit::{BrokenFrame, Close, NumberedEntry, Transmit};
 pub use write::{Batch, JobRecord, SessionRecord, Write};
 
 use self::connection::{Connection, Phase};
@@ -163,22 +163,18 @@ impl Runtime {
         }
     }
 
-    /// A frame was too large to be read; nothing more can be read from this connection.
-    pub fn handle_oversized_frame(&mut self, now: Now, connection_key: ConnectionKey, limit: usize) {
+    /// A frame could not be read, and nothing after it can be. The peer is told, and the connection closed; its session
+    /// can be resumed.
+    pub fn handle_broken_frame(&mut self, now: Now, connection_key: ConnectionKey, broken: BrokenFrame) {
         let Some(connection) = self.connections.by_key(connection_key) else { return };
         let session = connection.session();
         let session_id = session.and_then(|session| self.session_id(session));
-        let message = format!("frame is above the limit of {limit} bytes");
-        let error = ErrorPayload::new(ErrorCode::InvalidRequest, message);
-        self.answer_error(
-            now,
-            connection_key,
-            session_id,
-            wire::Error { error, request_id: None, job_id: None },
-        );
+        let error = ErrorPayload::new(ErrorCode::InvalidRequest, broken.message());
+        let error = wire::Error { error, request_id: None, job_id: None };
+        self.answer_error(now, connection_key, session_id, error);
         match session {
-            Some(session) => self.close_session(now, connection_key, session, Close::TooLarge),
-            None => self.close(connection_key, Close::TooLarge),
+            Some(session) => self.close_session(now, connection_key, session, broken.close()),
+            None => self.close(connection_key, broken.close()),
         }
     }
 
@@ -208,7 +204,8 @@ impl Runtime {
 
     /// A batch is written; what it speaks of may now be sent.
     pub fn handle_committed(&mut self, position: u64) {
-        self.writes.commit(position);
+        let waiting = self.writes.commit(position, self.config.limits.uncommitted_bytes);
+        self.events.extend(waiting.into_iter().map(Event::Wake));
         self.connections.committed(&mut self.events);
     }
 

@@ -176,6 +176,7 @@ fn check(limits: &Limits) -> Result<(), BuildError> {
         ("send_window_bytes", limits.send_window_bytes),
         ("buffer_events", limits.buffer_events),
         ("buffer_bytes", limits.buffer_bytes),
+        ("uncommitted_bytes", limits.uncommitted_bytes),
         ("answers", limits.answers),
         ("payload_bytes", limits.payload_bytes),
     ];

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arcp_core::Incoming;
-use arcp_core::runtime::{Close, ConnectionKey, Transmit};
+use arcp_core::runtime::{BrokenFrame, Close, ConnectionKey, Transmit};
 use arcp_transport::{BoxTransport, CloseCode, CloseFrame, Frame, TransportError};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
@@ -88,13 +88,18 @@ async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> R
             Some(Ok(Frame::Binary(bytes))) => Incoming::binary(bytes.len()),
             Some(Ok(Frame::Close(_))) => return ReadEnd::Leaving,
             None => return ReadEnd::Gone,
-            Some(Err(TransportError::FrameTooLarge { limit })) => {
-                driver.with(|machine, now| machine.handle_oversized_frame(now, *key, limit));
-                return ReadEnd::Broken;
-            }
             Some(Err(error)) => {
-                tracing::debug!(%error, "connection cannot be read");
-                return ReadEnd::Gone;
+                let broken = match error {
+                    TransportError::FrameTooLarge { limit } => BrokenFrame::TooLarge { limit },
+                    TransportError::NotUtf8 => BrokenFrame::NotUtf8,
+                    TransportError::Protocol(_) => BrokenFrame::Protocol,
+                    error => {
+                        tracing::debug!(%error, "connection cannot be read");
+                        return ReadEnd::Gone;
+                    }
+                };
+                driver.with(|machine, now| machine.handle_broken_frame(now, *key, broken));
+                return ReadEnd::Broken;
             }
         };
         driver.with(|machine, now| machine.handle_frame(now, *key, incoming));

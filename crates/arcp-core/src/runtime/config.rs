@@ -56,6 +56,8 @@ pub struct Limits {
     pub buffer_events: usize,
     /// The same in bytes of payload. 64 MiB.
     pub buffer_bytes: usize,
+    /// Payload that waits for the store, in bytes; beyond it every agent that emits waits. 64 MiB.
+    pub uncommitted_bytes: usize,
     /// Answers that wait to be sent over one connection; at the limit nothing more is read from it. 256.
     pub answers: usize,
     /// The payload of one event or inline result, in bytes; a larger event is refused to the agent, a larger result
@@ -83,6 +85,7 @@ impl Default for Limits {
             send_window_bytes: 4 << 20,
             buffer_events: 65_536,
             buffer_bytes: 64 << 20,
+            uncommitted_bytes: 64 << 20,
             answers: 256,
             payload_bytes: 1_000_000,
             cancel_grace: Duration::from_secs(30),

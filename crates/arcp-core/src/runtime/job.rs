@@ -131,6 +131,9 @@ impl Runtime {
     fn flow(&mut self, job_key: JobKey) -> Flow {
         let Some(job) = self.jobs.get(&job_key) else { return Flow::Continue };
         let limits = &self.config.limits;
+        if self.writes.is_behind(job_key, limits.uncommitted_bytes) {
+            return Flow::Wait;
+        }
         let mut flow = Flow::Continue;
         for session in &job.followers {
             let Some(session) = self.sessions.by_key_mut(*session) else { continue };

@@ -25,6 +25,10 @@ pub enum Close {
     Normal,
     /// 1001: the runtime is going away.
     GoingAway,
+    /// 1002: what came was no WebSocket frame.
+    Protocol,
+    /// 1007: a text frame was not UTF-8.
+    InvalidData,
     /// 1008: the handshake was refused, or the peer speaks another protocol.
     Refused,
     /// 1009: a frame was larger than is read.
@@ -41,6 +45,8 @@ impl Close {
         match self {
             Self::Normal => 1000,
             Self::GoingAway => 1001,
+            Self::Protocol => 1002,
+            Self::InvalidData => 1007,
             Self::Refused => 1008,
             Self::TooLarge => 1009,
             Self::Internal => 1011,
@@ -53,10 +59,45 @@ impl Close {
         match self {
             Self::Normal => "session closed",
             Self::GoingAway => "runtime is shutting down",
+            Self::Protocol => "protocol error",
+            Self::InvalidData => "text is not UTF-8",
             Self::Refused => "refused",
             Self::TooLarge => "frame too large",
             Self::Internal => "runtime error",
             Self::ResumedElsewhere => "session resumed elsewhere",
+        }
+    }
+}
+
+/// Why nothing more can be read from a connection, though it can still be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BrokenFrame {
+    /// A frame was larger than is read.
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A text frame was not UTF-8.
+    NotUtf8,
+    /// What came was no frame of the transport.
+    Protocol,
+}
+
+impl BrokenFrame {
+    pub(super) fn message(self) -> String {
+        match self {
+            Self::TooLarge { limit } => format!("frame is above the limit of {limit} bytes"),
+            Self::NotUtf8 => "text frame is not UTF-8".to_owned(),
+            Self::Protocol => "what came is no frame".to_owned(),
+        }
+    }
+
+    pub(super) fn close(self) -> Close {
+        match self {
+            Self::TooLarge { .. } => Close::TooLarge,
+            Self::NotUtf8 => Close::InvalidData,
+            Self::Protocol => Close::Protocol,
         }
     }
 }

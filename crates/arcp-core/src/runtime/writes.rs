@@ -1,12 +1,19 @@
 //! Writes that wait for the store, and how far it has come.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::log::Entry;
-use super::{Batch, Write};
+use super::{Batch, JobKey, Write};
 
 pub(super) struct Writes {
     pending: Vec<Write>,
+    /// Bytes of payload in what is pending.
+    pending_bytes: usize,
+    /// The same for each batch that the store has and has not committed, by position.
+    handed_out: VecDeque<(u64, usize)>,
+    /// Jobs whose agents wait until the store has caught up.
+    waiting: Vec<JobKey>,
     /// The batch that is being filled.
     position: u64,
     committed: u64,
@@ -14,7 +21,14 @@ pub(super) struct Writes {
 
 impl Writes {
     pub(super) fn new() -> Self {
-        Self { pending: Vec::new(), position: 1, committed: 0 }
+        Self {
+            pending: Vec::new(),
+            pending_bytes: 0,
+            handed_out: VecDeque::new(),
+            waiting: Vec::new(),
+            position: 1,
+            committed: 0,
+        }
     }
 
     /// The batch that the next write will be in.
@@ -37,6 +51,7 @@ impl Writes {
 
     /// Entries of one job that follow each other become one write.
     pub(super) fn append(&mut self, entry: Arc<Entry>) {
+        self.pending_bytes += entry.payload.len();
         if let Some(Write::Appended(entries)) = self.pending.last_mut()
             && entries.last().is_some_and(|last| Arc::ptr_eq(&last.job, &entry.job))
         {
@@ -51,12 +66,31 @@ impl Writes {
             return None;
         }
         let batch = Batch { position: self.position, writes: std::mem::take(&mut self.pending) };
+        self.handed_out.push_back((self.position, std::mem::take(&mut self.pending_bytes)));
         self.position += 1;
         Some(batch)
     }
 
-    pub(super) fn commit(&mut self, position: u64) {
+    /// Whether the store is so far behind that agents have to wait; then `job` is among them.
+    pub(super) fn is_behind(&mut self, job: JobKey, max_bytes: usize) -> bool {
+        let behind = self.uncommitted_bytes() >= max_bytes;
+        if behind && !self.waiting.contains(&job) {
+            self.waiting.push(job);
+        }
+        behind
+    }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.pending_bytes + self.handed_out.iter().map(|(_, bytes)| bytes).sum::<usize>()
+    }
+
+    /// Notes how far the store has come. Returns the jobs whose agents need wait no longer: once it has caught up by half.
+    pub(super) fn commit(&mut self, position: u64, max_bytes: usize) -> Vec<JobKey> {
         debug_assert!(position < self.position, "a batch that was never handed out cannot be committed");
         self.committed = self.committed.max(position);
+        while self.handed_out.front().is_some_and(|(at, _)| *at <= position) {
+            self.handed_out.pop_front();
+        }
+        if self.uncommitted_bytes() * 2 <= max_bytes { std::mem::take(&mut self.waiting) } else { Vec::new() }
     }
 }

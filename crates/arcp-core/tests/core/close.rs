@@ -1,5 +1,6 @@
 //! The ends of connections (§6.7): closed by the client, for a frame that was too large, by a shutdown.
 
+use arcp_core::runtime::BrokenFrame;
 use serde_json::json;
 
 use crate::host::{Authenticator, Host, seconds};
@@ -79,7 +80,7 @@ fn a_frame_that_is_too_large_ends_the_connection_and_not_the_session() {
     let mut host = Host::with(|config| config.limits.send_window_events = 2);
     let mut alice = host.join("alice");
     let job = alice.starts_job(&mut host);
-    host.machine.handle_oversized_frame(host.clock.now(), alice.key, 1_000);
+    host.machine.handle_broken_frame(host.clock.now(), alice.key, BrokenFrame::TooLarge { limit: 1_000 });
     host.settle();
     let refusal = alice.hears_one(&mut host);
     assert_eq!(
@@ -93,7 +94,7 @@ fn a_frame_that_is_too_large_ends_the_connection_and_not_the_session() {
     alice.cancels(&mut host, &job);
     assert!(host.started.len() == 1 && host.stopped.is_empty());
     host.emits(&job, &["a", "b", "c"]);
-    host.machine.handle_oversized_frame(host.clock.now(), alice.key, 1_000);
+    host.machine.handle_broken_frame(host.clock.now(), alice.key, BrokenFrame::TooLarge { limit: 1_000 });
     host.settle();
     alice.hears_nothing(&mut host);
     host.cut(&alice);
@@ -102,10 +103,27 @@ fn a_frame_that_is_too_large_ends_the_connection_and_not_the_session() {
 }
 
 #[test]
+fn every_way_to_break_a_frame_has_its_close() {
+    let ways = [
+        (BrokenFrame::TooLarge { limit: 9 }, 1009),
+        (BrokenFrame::NotUtf8, 1007),
+        (BrokenFrame::Protocol, 1002),
+    ];
+    for (broken, code) in ways {
+        let mut host = Host::new();
+        let alice = host.join("alice");
+        host.machine.handle_broken_frame(host.clock.now(), alice.key, broken);
+        host.settle();
+        assert_eq!(alice.hears_one(&mut host)["payload"]["code"], "INVALID_REQUEST");
+        assert_eq!(alice.close_code(&host), Some(code));
+    }
+}
+
+#[test]
 fn a_hello_that_is_too_large_is_refused() {
     let mut host = Host::new();
     let peer = host.connect();
-    host.machine.handle_oversized_frame(host.clock.now(), peer.key, 1_000);
+    host.machine.handle_broken_frame(host.clock.now(), peer.key, BrokenFrame::TooLarge { limit: 1_000 });
     host.settle();
     let refusal = peer.hears_one(&mut host);
     assert_eq!(refusal["payload"]["code"], "INVALID_REQUEST");
@@ -120,7 +138,7 @@ fn a_frame_that_is_too_large_while_authenticating_is_refused_for_good() {
     host.authenticator = Authenticator::IsSilent;
     let mut peer = host.connect();
     peer.says_hello(&mut host, "alice");
-    host.machine.handle_oversized_frame(host.clock.now(), peer.key, 1_000);
+    host.machine.handle_broken_frame(host.clock.now(), peer.key, BrokenFrame::TooLarge { limit: 1_000 });
     host.authenticate(&peer, Ok("alice"));
     assert_eq!(types(&peer.hears(&mut host)), ["session.error"]);
     assert_eq!(peer.close_code(&host), Some(1009));

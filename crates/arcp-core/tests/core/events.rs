@@ -223,6 +223,23 @@ fn nothing_is_sent_before_it_is_stored() {
 }
 
 #[test]
+fn a_store_that_falls_behind_makes_agents_wait_also_those_that_nobody_listens_to() {
+    let mut host = Host::with(|config| config.limits.uncommitted_bytes = 1_000);
+    let mut alice = host.join("alice");
+    let job = alice.starts_job(&mut host);
+    host.cut(&alice);
+    host.hold_commits();
+    let line = "x".repeat(450);
+    assert_eq!(host.emit(&job, &line), Ok(Flow::Continue));
+    assert_eq!(host.emit(&job, &line), Ok(Flow::Wait));
+    host.commit_one();
+    assert!(host.woken.is_empty(), "half of it is still to be stored");
+    host.release_commits();
+    assert_eq!(host.woken, [host.key_of(&job)]);
+    assert_eq!(host.emit(&job, &line), Ok(Flow::Continue));
+}
+
+#[test]
 fn a_welcome_and_an_accepted_wait_for_the_store() {
     let mut host = Host::new();
     host.hold_commits();
