@@ -47,6 +47,14 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
 
+    /// How often each side of a session shows life; a client that is silent for two of these is disconnected.
+    #[arg(long, value_name = "SECS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    heartbeat_interval: u64,
+
+    /// How many events a client may lag behind its acknowledgements before a status event of phase back_pressure says so.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    back_pressure_lag: u64,
+
     /// How long after a disconnect a session can be resumed.
     #[arg(long, value_name = "SECS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     resume_window: u64,
@@ -154,6 +162,8 @@ fn limits(serve: &Serve) -> Limits {
     let defaults = Limits::default();
     Limits {
         handshake_timeout: Duration::from_secs(serve.handshake_timeout),
+        heartbeat_interval: Duration::from_secs(serve.heartbeat_interval),
+        back_pressure_lag: serve.back_pressure_lag,
         resume_window: Duration::from_secs(serve.resume_window),
         sessions_per_principal: serve.max_sessions_per_principal,
         jobs_per_session: serve.max_jobs_per_session,

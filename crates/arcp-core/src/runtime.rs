@@ -1,5 +1,6 @@
 //! The runtime's side of the protocol as one machine: connections, sessions, jobs and what ties them together.
 
+mod ack;
 mod agents;
 mod census;
 mod config;
@@ -7,6 +8,7 @@ mod connection;
 mod connections;
 mod event;
 mod handshake;
+mod heartbeat;
 mod idempotency;
 mod job;
 mod log;
@@ -135,7 +137,7 @@ impl Runtime {
     pub fn handle_connected(&mut self, now: Now) -> ConnectionKey {
         let key = ConnectionKey(self.next_key());
         let deadline = now.monotonic + self.config.limits.handshake_timeout;
-        self.connections.insert(key, Connection::new(deadline));
+        self.connections.insert(key, Connection::new(now.monotonic, deadline));
         self.timers.set(deadline, Timer::Handshake(key));
         if self.shutting_down {
             self.close(key, Close::GoingAway);
@@ -146,9 +148,12 @@ impl Runtime {
     /// A frame has come in. For a connection that is gone or closing this does nothing.
     pub fn handle_frame(&mut self, now: Now, connection_key: ConnectionKey, incoming: Incoming) {
         // Whom nothing more is said to, nothing more is done for: a request without an answer helps nobody.
-        let connection =
-            self.connections.by_key(connection_key).filter(|connection| !connection.is_closing());
-        match connection.map(|connection| &connection.phase) {
+        let connection = self.connections.by_key_mut(connection_key);
+        let connection = connection.filter(|connection| !connection.is_closing()).map(|connection| {
+            connection.heard = now.monotonic;
+            &connection.phase
+        });
+        match connection {
             Some(Phase::Hello) => self.introduce(now, connection_key, incoming),
             Some(Phase::Open(session)) => {
                 let session = *session;
@@ -182,6 +187,9 @@ impl Runtime {
     pub fn handle_disconnected(&mut self, now: Now, connection_key: ConnectionKey) {
         let Some(connection) = self.connections.remove(connection_key) else { return };
         self.timers.clear(connection.handshake_deadline, Timer::Handshake(connection_key));
+        if let Some(beat) = connection.beat {
+            self.timers.clear(beat, Timer::Heartbeat(connection_key));
+        }
         if let Some(session) = connection.session() {
             self.disconnect_session(now, session, connection_key);
         }
@@ -192,6 +200,7 @@ impl Runtime {
         while let Some(timer) = self.timers.pop(now.monotonic) {
             match timer {
                 Timer::Handshake(connection) => self.handshake_is_late(now, connection),
+                Timer::Heartbeat(connection) => self.heartbeat(now, connection),
                 Timer::ResumeWindow(session) => self.window_is_over(now, session),
                 Timer::OldToken(session) => self.drop_old_token(session, Some(now.monotonic)),
                 Timer::MaxRuntime(job) => self.stop(now, job, StopCause::TimedOut, None),
@@ -236,7 +245,13 @@ impl Runtime {
 
     /// Takes up to `max` things to write to a connection into `out`. When it takes fewer, [`Event::Transmit`] will say
     /// when there is more. What is taken makes room, so that there may be events afterwards.
-    pub fn poll_transmit(&mut self, connection_key: ConnectionKey, max: usize, out: &mut Vec<Transmit>) {
+    pub fn poll_transmit(
+        &mut self,
+        now: Now,
+        connection_key: ConnectionKey,
+        max: usize,
+        out: &mut Vec<Transmit>,
+    ) {
         let committed = self.writes.committed();
         let limits = &self.config.limits;
         let Some(connection) = self.connections.by_key_mut(connection_key) else { return };
@@ -284,6 +299,9 @@ impl Runtime {
                 let waiting = session.waiting.drain(..);
                 self.events.extend(waiting.map(Event::Wake));
             }
+        }
+        if taken > 0 {
+            connection.said = now.monotonic;
         }
         if taken == max {
             return; // there may be more; the driver asks again

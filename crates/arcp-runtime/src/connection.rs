@@ -110,7 +110,7 @@ async fn write(connected: &Connected, mut sink: SplitSink<BoxTransport, Frame>) 
     let Connected { driver, key, signals } = connected;
     let mut taken = Vec::with_capacity(TAKE);
     loop {
-        driver.with(|machine, _| machine.poll_transmit(*key, TAKE, &mut taken));
+        driver.with(|machine, now| machine.poll_transmit(now, *key, TAKE, &mut taken));
         let more = taken.len() >= TAKE;
         let carried = carry(&mut sink, taken.drain(..), more).await;
         let leave = match carried {

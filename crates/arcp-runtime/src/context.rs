@@ -214,8 +214,8 @@ impl JobContext {
         }
         self.control.released().await;
         let draft = Draft::new(kind, Clock::wall(), body).map_err(EmitError::Encode)?;
-        self.driver.with(|machine, _| {
-            let flow = machine.emit(self.spec.job, draft)?;
+        self.driver.with(|machine, now| {
+            let flow = machine.emit(now, self.spec.job, draft)?;
             if flow == Flow::Wait {
                 self.control.hold(); // under the lock, so that the release cannot come first
             }

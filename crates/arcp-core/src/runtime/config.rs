@@ -29,7 +29,14 @@ impl Config {
 
 /// The features that this version of the runtime machine implements.
 pub fn implemented_features() -> Features {
-    [Feature::LeaseExpiresAt, Feature::Progress, Feature::AgentVersions].into_iter().collect()
+    let features = [
+        Feature::Heartbeat,
+        Feature::Ack,
+        Feature::LeaseExpiresAt,
+        Feature::Progress,
+        Feature::AgentVersions,
+    ];
+    features.into_iter().collect()
 }
 
 /// Every limit of a runtime, with what happens at it.
@@ -37,6 +44,9 @@ pub fn implemented_features() -> Features {
 pub struct Limits {
     /// A connection that has not said a good `session.hello` by then is closed with 1008. 10 s.
     pub handshake_timeout: Duration,
+    /// How often each side shows life, where heartbeats were negotiated; a peer that is silent for two of these is
+    /// disconnected with 4408. 30 s. Written in whole seconds, at least 1.
+    pub heartbeat_interval: Duration,
     /// How long after its disconnect a session can be resumed; then it is forgotten. 600 s. Written in whole
     /// seconds, at least 1.
     pub resume_window: Duration,
@@ -56,6 +66,9 @@ pub struct Limits {
     pub buffer_events: usize,
     /// The same in bytes of payload. 64 MiB.
     pub buffer_bytes: usize,
+    /// How many events a client may lag behind its acknowledgements before its job says so with a `status` event of phase
+    /// `back_pressure`; said again whenever the lag has grown by as much. 1,000.
+    pub back_pressure_lag: u64,
     /// Payload that waits for the store, in bytes; beyond it every agent that emits waits. 64 MiB.
     pub uncommitted_bytes: usize,
     /// Answers that wait to be sent over one connection; at the limit nothing more is read from it. 256.
@@ -77,6 +90,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             handshake_timeout: Duration::from_secs(10),
+            heartbeat_interval: Duration::from_secs(30),
             resume_window: Duration::from_secs(600),
             sessions_per_principal: 64,
             jobs_per_session: 256,
@@ -85,6 +99,7 @@ impl Default for Limits {
             send_window_bytes: 4 << 20,
             buffer_events: 65_536,
             buffer_bytes: 64 << 20,
+            back_pressure_lag: 1_000,
             uncommitted_bytes: 64 << 20,
             answers: 256,
             payload_bytes: 1_000_000,

@@ -23,6 +23,12 @@ pub(super) struct Connection {
     pub(super) awaits_commit: bool,
     /// Whether the driver was told not to read.
     pub(super) read_paused: bool,
+    /// When something last came in.
+    pub(super) heard: Instant,
+    /// When something last went out.
+    pub(super) said: Instant,
+    /// When its next heartbeat is due, if it has any.
+    pub(super) beat: Option<Instant>,
 }
 
 /// A frame to send as soon as its batch is committed.
@@ -51,7 +57,7 @@ pub(super) struct Introduction {
 }
 
 impl Connection {
-    pub(super) fn new(handshake_deadline: Instant) -> Self {
+    pub(super) fn new(now: Instant, handshake_deadline: Instant) -> Self {
         Self {
             phase: Phase::Hello,
             handshake_deadline,
@@ -61,6 +67,9 @@ impl Connection {
             woken: false,
             awaits_commit: false,
             read_paused: false,
+            heard: now,
+            said: now,
+            beat: None,
         }
     }
 

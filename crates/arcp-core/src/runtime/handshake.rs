@@ -3,7 +3,7 @@
 use arcp_proto::session::{
     self as wire, Auth, ClientCapabilities, Hello, Resume, ResumeRequest, RuntimeCapabilities, Welcome,
 };
-use arcp_proto::{BearerToken, ErrorCode, ErrorPayload, Message, MessageId, ResumeToken, SessionId};
+use arcp_proto::{BearerToken, ErrorCode, ErrorPayload, Feature, Message, MessageId, ResumeToken, SessionId};
 
 use super::connection::{Introduction, Phase};
 use super::session::Session;
@@ -116,6 +116,7 @@ impl Runtime {
             session.disconnected = None;
         }
         self.record_session(session_key);
+        self.start_heartbeat(now, connection_key);
         self.welcome(now, connection_key, session_key, token);
         self.connections.wake(connection_key, &mut self.events);
         Ok(())
@@ -160,7 +161,10 @@ impl Runtime {
             runtime: Some(self.config.identity.clone()),
             resume_token: Some(token),
             resume_window_sec: Some(self.config.limits.resume_window.as_secs().max(1)),
-            heartbeat_interval_sec: None,
+            heartbeat_interval_sec: session
+                .features
+                .contains(&Feature::Heartbeat)
+                .then(|| self.config.limits.heartbeat_interval.as_secs().max(1)),
             capabilities: RuntimeCapabilities {
                 encodings: vec!["json".to_owned()],
                 features: session.features.clone(),

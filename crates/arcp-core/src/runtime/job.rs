@@ -108,12 +108,19 @@ impl Runtime {
     ///
     /// # Errors
     /// When the job has ended or the event is too large; nothing has happened then.
-    pub fn emit(&mut self, job_key: JobKey, draft: Draft) -> Result<Flow, EmitError> {
+    pub fn emit(&mut self, now: Now, job_key: JobKey, draft: Draft) -> Result<Flow, EmitError> {
         let limit = self.config.limits.payload_bytes;
-        let job = self.jobs.get(&job_key).filter(|job| !job.has_ended()).ok_or(EmitError::Ended)?;
+        self.jobs.get(&job_key).filter(|job| !job.has_ended()).ok_or(EmitError::Ended)?;
         if draft.payload.len() > limit {
             return Err(EmitError::TooLarge { bytes: draft.payload.len(), limit });
         }
+        self.append_event(now, job_key, draft);
+        self.tell_lag(now, job_key);
+        Ok(self.flow(job_key))
+    }
+
+    pub(super) fn append_event(&mut self, now: Now, job_key: JobKey, draft: Draft) {
+        let Some(job) = self.jobs.get(&job_key) else { return };
         let entry = Entry {
             job: Arc::clone(&job.head),
             index: job.next_index,
@@ -123,8 +130,7 @@ impl Runtime {
             payload: draft.payload,
             position: self.writes.position(),
         };
-        self.append(job_key, entry);
-        Ok(self.flow(job_key))
+        self.append(now, job_key, entry);
     }
 
     /// Whether the agent of a job has to wait, and if so, has it woken later.
@@ -225,7 +231,7 @@ impl Runtime {
             position: self.writes.position(),
         };
         let job_id = job.head.job_id.clone();
-        let entry = self.append(job_key, entry);
+        let entry = self.append(now, job_key, entry);
         self.writes.push(Write::JobEnded(job_id, status));
         let Some(job) = self.jobs.get_mut(&job_key) else { return };
         job.terminal = Some(entry);
@@ -248,7 +254,8 @@ impl Runtime {
     }
 
     /// Stores an entry and shows it to every follower.
-    fn append(&mut self, job_key: JobKey, entry: Entry) -> Arc<Entry> {
+    fn append(&mut self, now: Now, job_key: JobKey, entry: Entry) -> Arc<Entry> {
+        let _ = now;
         let entry = Arc::new(entry);
         self.writes.append(Arc::clone(&entry));
         if let Some(job) = self.jobs.get_mut(&job_key) {

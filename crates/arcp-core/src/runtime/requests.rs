@@ -58,7 +58,8 @@ impl Runtime {
                 let session_id = self.session_id(session);
                 self.answer(now, connection, session_id, &pong, |_| {});
             }
-            Message::SessionPong(_) | Message::SessionAck(_) => {}
+            Message::SessionAck(ack) => self.acknowledge(session, ack.last_processed_seq),
+            Message::SessionPong(_) => {}
             Message::SessionClose(_) => {
                 let session_id = self.session_id(session);
                 self.answer(now, connection, session_id, &Closed::default(), |_| {});

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arcp_proto::{Digest, Features, SessionId, Timestamp, Ulid};
+use arcp_proto::{Digest, Feature, Features, SessionId, Timestamp, Ulid};
 
 use super::log::Entry;
 use super::transmit::{NumberedEntry, SessionHead};
@@ -32,6 +32,10 @@ pub(super) struct Session {
     /// Jobs whose agents wait until more has been sent.
     pub(super) waiting: Vec<JobKey>,
     view: View,
+    /// The highest number that the client says it has processed.
+    acknowledged: u64,
+    /// The lag that its jobs were last told of; 0 if it is below the threshold.
+    told_lag: u64,
 }
 
 /// Numbered messages: some sent and kept for a resume, the rest still to be sent.
@@ -61,6 +65,8 @@ impl Session {
             following: Vec::new(),
             waiting: Vec::new(),
             view: View { first: 1, ..View::default() },
+            acknowledged: 0,
+            told_lag: 0,
         }
     }
 
@@ -131,6 +137,33 @@ impl Session {
         view.sent = event_seq;
         view.unsent_bytes -= entry.payload.len();
         Next::Entry(NumberedEntry { session: Arc::clone(&self.head), event_seq, entry: Arc::clone(entry) })
+    }
+
+    /// Forgets what the client has processed, but nothing that was not even sent.
+    pub(super) fn acknowledge(&mut self, last_processed_seq: u64, threshold: u64) {
+        let processed = last_processed_seq.min(self.view.sent);
+        self.acknowledged = self.acknowledged.max(processed);
+        while self.view.first <= processed && !self.view.entries.is_empty() {
+            self.view.forget_first();
+        }
+        if self.lag() < threshold {
+            self.told_lag = 0;
+        }
+    }
+
+    /// The lag, if it is to be told: it has passed the threshold, or grown by as much since it was last told.
+    pub(super) fn lag_to_tell(&mut self, threshold: u64) -> Option<u64> {
+        let lag = self.lag();
+        let due =
+            self.features.contains(&Feature::Ack) && lag >= self.told_lag.saturating_add(threshold.max(1));
+        due.then(|| {
+            self.told_lag = lag;
+            lag
+        })
+    }
+
+    fn lag(&self) -> u64 {
+        self.head_seq() - self.acknowledged
     }
 
     /// Goes back to `last_event_seq`, which must be within what is kept: all later messages are to be sent again.

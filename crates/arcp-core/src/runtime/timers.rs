@@ -10,6 +10,8 @@ use crate::time::Instant;
 pub(crate) enum Timer {
     /// A connection has had its time to say hello (§6.2).
     Handshake(ConnectionKey),
+    /// A connection has to show life, or its peer has not (§6.4).
+    Heartbeat(ConnectionKey),
     /// A disconnected session can no longer be resumed (§6.3).
     ResumeWindow(SessionKey),
     /// A session was resumed some time ago: the token before the last one is dead even if nothing has arrived.

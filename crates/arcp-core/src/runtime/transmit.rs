@@ -35,6 +35,8 @@ pub enum Close {
     TooLarge,
     /// 1011: the runtime cannot go on.
     Internal,
+    /// 4408: the peer has gone silent.
+    HeartbeatLost,
     /// 4409: the session was resumed over another connection.
     ResumedElsewhere,
 }
@@ -50,6 +52,7 @@ impl Close {
             Self::Refused => 1008,
             Self::TooLarge => 1009,
             Self::Internal => 1011,
+            Self::HeartbeatLost => 4408,
             Self::ResumedElsewhere => 4409,
         }
     }
@@ -64,6 +67,7 @@ impl Close {
             Self::Refused => "refused",
             Self::TooLarge => "frame too large",
             Self::Internal => "runtime error",
+            Self::HeartbeatLost => "heartbeat lost",
             Self::ResumedElsewhere => "session resumed elsewhere",
         }
     }

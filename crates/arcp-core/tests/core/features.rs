@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::host::Host;
 use crate::peer::{Peer, hello, message, numbers, types};
 
-fn join_with(host: &mut Host, features: serde_json::Value) -> (Peer, serde_json::Value) {
+pub(crate) fn join_with(host: &mut Host, features: serde_json::Value) -> (Peer, serde_json::Value) {
     let mut peer = host.connect();
     let mut payload = hello("alice");
     payload["capabilities"]["features"] = features;
@@ -25,8 +25,9 @@ fn progress(host: &mut Host, job: &str) {
 #[test]
 fn a_session_has_what_both_sides_named() {
     let mut host = Host::new();
-    let all = json!(["result_chunk", "heartbeat", "progress", "x-vendor.acme.more", "agent_versions"]);
-    assert_eq!(join_with(&mut host, all).1, json!(["progress", "agent_versions"]));
+    let all =
+        json!(["provisioned_credentials", "heartbeat", "progress", "x-vendor.acme.more", "agent_versions"]);
+    assert_eq!(join_with(&mut host, all).1, json!(["heartbeat", "progress", "agent_versions"]));
     assert_eq!(join_with(&mut host, json!([])).1, json!([]));
     assert_eq!(join_with(&mut host, json!(null)).1, json!([]));
 }

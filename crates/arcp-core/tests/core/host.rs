@@ -178,7 +178,7 @@ impl Host {
     /// The peer, which does not read otherwise, reads this many frames.
     pub(crate) fn take_from(&mut self, peer: &Peer, count: usize) {
         let mut out = Vec::new();
-        self.machine.poll_transmit(peer.key, count, &mut out);
+        self.machine.poll_transmit(self.clock.now(), peer.key, count, &mut out);
         self.deliver(peer.key, out);
         self.settle();
     }
@@ -236,7 +236,7 @@ impl Host {
 
     pub(crate) fn emit_body(&mut self, job: &str, kind: EventKind, body: &Value) -> Result<Flow, EmitError> {
         let draft = Draft::new(kind, self.now().wall, body).unwrap();
-        let flow = self.machine.emit(self.key_of(job), draft);
+        let flow = self.machine.emit(self.now(), self.key_of(job), draft);
         self.settle();
         flow
     }
@@ -332,7 +332,7 @@ impl Host {
         self.transmit_wanted.remove(&connection);
         loop {
             let mut out = Vec::new();
-            self.machine.poll_transmit(connection, self.gulp, &mut out);
+            self.machine.poll_transmit(self.clock.now(), connection, self.gulp, &mut out);
             let full = out.len() >= self.gulp;
             self.deliver(connection, out);
             if !full {

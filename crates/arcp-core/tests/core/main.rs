@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod ack;
 mod client;
 mod close;
 mod determinism;
@@ -9,6 +10,7 @@ mod end;
 mod events;
 mod features;
 mod handshake;
+mod heartbeat;
 mod host;
 mod idempotency;
 mod pair;
