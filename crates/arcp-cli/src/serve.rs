@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arcp::axum::{Mount, Server};
 use arcp::proto::BearerToken;
-use arcp::runtime::{Health, Limits, Runtime, StaticTokens};
+use arcp::runtime::{Health, Limits, Observation, ObservationPolicy, Principal, Runtime, StaticTokens};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -42,6 +42,10 @@ pub(crate) struct Serve {
     /// Host the fixture agents: echo, count, sleep, stubborn, progress, kinds, fail, versioned, whoami.
     #[arg(long)]
     fixtures: bool,
+
+    /// Let the first principal observe the jobs of the second. Repeatable; nobody sees the jobs of others by default.
+    #[arg(long, value_name = "PRINCIPAL=PRINCIPAL")]
+    observe: Vec<String>,
 
     /// Let pages of this browser origin in, such as https://console.example.com. Repeatable; none by default.
     #[arg(long, value_name = "ORIGIN")]
@@ -105,7 +109,9 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     let tokens = tokens(&serve)?;
     let StoreKind::Memory = serve.store;
+    let observers = observers(&serve.observe)?;
     let mut builder = Runtime::builder()
+        .observation(observers)
         .identity("arcp", env!("CARGO_PKG_VERSION"))
         .authenticator(tokens)
         .limits(limits(&serve));
@@ -223,6 +229,26 @@ fn tokens(serve: &Serve) -> Result<StaticTokens, Failure> {
 /// A token may contain `=`, a principal may not.
 fn token_of(text: &str) -> Option<(&str, &str)> {
     text.rsplit_once('=').filter(|(token, principal)| !token.is_empty() && !principal.is_empty())
+}
+
+/// Pairs of principals: the first may observe the jobs of the second.
+struct Observers(Vec<(String, String)>);
+
+impl ObservationPolicy for Observers {
+    fn observation(&self, observer: &Principal, owner: &Principal) -> Observation {
+        let named =
+            |(first, second): &(String, String)| first == observer.as_str() && second == owner.as_str();
+        if self.0.iter().any(named) { Observation::Allowed } else { Observation::Hidden }
+    }
+}
+
+fn observers(pairs: &[String]) -> Result<Observers, Failure> {
+    let pair = |text: &String| {
+        let (observer, owner) = token_of(text)
+            .ok_or_else(|| Failure::usage(format!("--observe {text}: not PRINCIPAL=PRINCIPAL")))?;
+        Ok((observer.to_owned(), owner.to_owned()))
+    };
+    pairs.iter().map(pair).collect::<Result<_, _>>().map(Observers)
 }
 
 fn dev_token() -> Result<BearerToken, Failure> {

@@ -19,6 +19,7 @@ pub mod client;
 mod fingerprint;
 mod incoming;
 mod lease;
+mod observation;
 mod principal;
 mod random;
 pub mod runtime;
@@ -26,6 +27,7 @@ mod time;
 
 pub use fingerprint::Fingerprint;
 pub use incoming::Incoming;
+pub use observation::{Observation, ObservationPolicy, SamePrincipal};
 pub use principal::Principal;
 pub use random::Random;
 pub use time::{Instant, Now, Origin};

@@ -11,18 +11,20 @@ mod handshake;
 mod heartbeat;
 mod idempotency;
 mod job;
+mod listing;
 mod log;
 mod requests;
 mod resume;
 mod session;
 mod sessions;
 mod submit;
+mod subscribe;
 mod timers;
 mod transmit;
 mod write;
 mod writes;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use arcp_proto::{Envelope, ErrorCode, ErrorPayload, JobId, MessageId, Payload, SessionId, session as wire};
 
@@ -84,10 +86,19 @@ pub struct Runtime {
     ids: Ids,
     connections: Connections,
     sessions: Sessions,
-    jobs: HashMap<JobKey, Job>,
+    /// In the order in which they were accepted.
+    jobs: BTreeMap<JobKey, Job>,
     job_ids: HashMap<JobId, JobKey>,
     /// Jobs that have ended, in the order of their ends.
     finished: VecDeque<JobKey>,
+    /// Jobs that have ended and whose logs are kept, in the order of their ends.
+    history_of_ended: VecDeque<JobKey>,
+    /// Payload in all logs that are kept.
+    history_bytes: usize,
+    /// Sessions that follow more than they take, to be disconnected.
+    too_slow: Vec<SessionKey>,
+    /// Seals the cursors of listings.
+    cursor_secret: u128,
     keys: Keys,
     timers: Timers,
     events: VecDeque<Event>,
@@ -98,15 +109,20 @@ pub struct Runtime {
 
 impl Runtime {
     /// A runtime with no connection and no session.
-    pub fn new(config: Config, random: Box<dyn Random>) -> Self {
+    pub fn new(config: Config, mut random: Box<dyn Random>) -> Self {
+        let cursor_secret = random.random();
         Self {
             config,
             ids: Ids::new(random),
             connections: Connections::default(),
             sessions: Sessions::default(),
-            jobs: HashMap::new(),
+            jobs: BTreeMap::new(),
             job_ids: HashMap::new(),
             finished: VecDeque::new(),
+            history_of_ended: VecDeque::new(),
+            history_bytes: 0,
+            too_slow: Vec::new(),
+            cursor_secret,
             keys: Keys::default(),
             timers: Timers::default(),
             events: VecDeque::new(),
@@ -326,6 +342,7 @@ impl Runtime {
             && !connection.is_closing()
         {
             connection.close = Some(close);
+            self.events.push_back(Event::Close(connection_key));
             if !matches!(connection.phase, Phase::Open(_)) {
                 connection.phase = Phase::Closing;
             }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arcp_core::runtime::{Agents, Config, Limits, ResolvedAgent};
+use arcp_core::{ObservationPolicy, SamePrincipal};
 use arcp_proto::AgentRef;
 use arcp_proto::session::Peer;
 
@@ -27,6 +28,7 @@ pub struct RuntimeBuilder<Authentication = Unauthenticated> {
     limits: Limits,
     authenticator: Arc<dyn ErasedAuthenticator>,
     store: Arc<dyn Store>,
+    observation: Arc<dyn ObservationPolicy>,
     agents: Vec<(String, Arc<dyn ErasedAgent>)>,
     defaults: Vec<String>,
     state: PhantomData<Authentication>,
@@ -59,6 +61,7 @@ impl RuntimeBuilder<Unauthenticated> {
             limits: Limits::default(),
             authenticator: Arc::new(Anonymous),
             store: Arc::new(MemoryStore::new()),
+            observation: Arc::new(SamePrincipal),
             agents: Vec::new(),
             defaults: Vec::new(),
             state: PhantomData,
@@ -89,8 +92,17 @@ impl Dangerous {
 
 impl<Authentication> RuntimeBuilder<Authentication> {
     fn authenticated(self, authenticator: Arc<dyn ErasedAuthenticator>) -> RuntimeBuilder<Authenticated> {
-        let Self { identity, limits, store, agents, defaults, .. } = self;
-        RuntimeBuilder { identity, limits, authenticator, store, agents, defaults, state: PhantomData }
+        let Self { identity, limits, store, observation, agents, defaults, .. } = self;
+        RuntimeBuilder {
+            identity,
+            limits,
+            authenticator,
+            store,
+            observation,
+            agents,
+            defaults,
+            state: PhantomData,
+        }
     }
 
     /// Hosts an agent under `name@version` (§7.5). Of several versions the last one added is the default.
@@ -118,6 +130,13 @@ impl<Authentication> RuntimeBuilder<Authentication> {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Who may see whose jobs (§6.6, §7.6); only their own, if nothing is said.
+    #[must_use]
+    pub fn observation(mut self, policy: impl ObservationPolicy + 'static) -> Self {
+        self.observation = Arc::new(policy);
         self
     }
 
@@ -155,6 +174,7 @@ impl RuntimeBuilder<Authenticated> {
         check(&self.limits)?;
         let mut config = Config::new(self.identity, inventory);
         config.limits = self.limits;
+        config.observation = self.observation;
         Ok(Runtime::start(config, agents, self.authenticator, self.store))
     }
 }
@@ -176,6 +196,7 @@ fn check(limits: &Limits) -> Result<(), BuildError> {
         ("send_window_bytes", limits.send_window_bytes),
         ("buffer_events", limits.buffer_events),
         ("buffer_bytes", limits.buffer_bytes),
+        ("subscriptions_per_session", limits.subscriptions_per_session),
         ("uncommitted_bytes", limits.uncommitted_bytes),
         ("answers", limits.answers),
         ("payload_bytes", limits.payload_bytes),

@@ -25,6 +25,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Signals {
     pub(crate) read: Notify,
     pub(crate) write: Notify,
+    /// The machine is through with the connection.
+    pub(crate) close: Notify,
     /// Whether the peer has taken its leave: then only the closing handshake is left to do.
     leaving: AtomicBool,
 }

@@ -150,6 +150,11 @@ impl Driver {
                     signals.read.notify_one();
                 }
             }
+            Event::Close(connection) => {
+                if let Some(signals) = state.connections.get(&connection) {
+                    signals.close.notify_one();
+                }
+            }
             Event::Authenticate { connection, token, .. } => self.authenticate(connection, token),
             Event::Start(spec) => self.start(state, *spec),
             Event::Stop(job, cause) => {

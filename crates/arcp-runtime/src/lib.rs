@@ -43,8 +43,8 @@ mod store;
 
 pub use agent::{Agent, FnAgent, agent_fn};
 pub use agent_error::AgentError;
-pub use arcp_core::Principal;
 pub use arcp_core::runtime::{AuthenticationError, Limits, ResolvedAgent, StopCause};
+pub use arcp_core::{Observation, ObservationPolicy, Principal, SamePrincipal};
 pub use arcp_proto as proto;
 pub use authenticator::{Authenticator, StaticTokens};
 pub use builder::{Authenticated, BuildError, Dangerous, RuntimeBuilder, Unauthenticated};

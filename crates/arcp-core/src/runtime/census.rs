@@ -24,6 +24,10 @@ pub struct Census {
     pub waiting: usize,
     /// Messages that are kept for a resume, over all sessions.
     pub kept: usize,
+    /// Messages that are kept for later subscribers, over all jobs.
+    pub history: usize,
+    /// Their payload in bytes.
+    pub history_bytes: usize,
     pub events: usize,
 }
 
@@ -31,6 +35,7 @@ impl Runtime {
     #[doc(hidden)]
     pub fn census(&self) -> Census {
         debug_assert_eq!(self.jobs.len(), self.job_ids.len());
+        debug_assert_eq!(self.history_bytes, self.jobs.values().map(|job| job.log.bytes()).sum::<usize>());
         Census {
             connections: self.connections.keys().len(),
             sessions: self.sessions.len(),
@@ -43,6 +48,8 @@ impl Runtime {
             following: self.sessions.iter().map(|session| session.following.len()).sum(),
             waiting: self.sessions.iter().map(|session| session.waiting.len()).sum(),
             kept: self.sessions.iter().map(super::session::Session::kept).sum(),
+            history: self.jobs.values().map(|job| job.log.len()).sum(),
+            history_bytes: self.history_bytes,
             events: self.events.len(),
         }
     }

@@ -1,14 +1,16 @@
 //! What a runtime is told at start: its name, what it offers, its limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_proto::session::Peer;
 use arcp_proto::{Feature, Features};
 
 use super::Agents;
+use crate::observation::{ObservationPolicy, SamePrincipal};
 
 /// The configuration of a [`Runtime`](super::Runtime).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// What `session.welcome` calls this runtime.
     pub identity: Peer,
@@ -16,6 +18,8 @@ pub struct Config {
     pub agents: Agents,
     /// What this runtime offers; a session has what its client asked for of these.
     pub features: Features,
+    /// Who may see whose jobs; only their own, if nothing is said.
+    pub observation: Arc<dyn ObservationPolicy>,
     /// The limits.
     pub limits: Limits,
 }
@@ -23,7 +27,13 @@ pub struct Config {
 impl Config {
     /// A runtime with these agents, every feature this version implements, and the default limits.
     pub fn new(identity: Peer, agents: Agents) -> Self {
-        Self { identity, agents, features: implemented_features(), limits: Limits::default() }
+        Self {
+            identity,
+            agents,
+            features: implemented_features(),
+            observation: Arc::new(SamePrincipal),
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -32,6 +42,8 @@ pub fn implemented_features() -> Features {
     let features = [
         Feature::Heartbeat,
         Feature::Ack,
+        Feature::ListJobs,
+        Feature::Subscribe,
         Feature::LeaseExpiresAt,
         Feature::Progress,
         Feature::AgentVersions,
@@ -71,6 +83,14 @@ pub struct Limits {
     pub back_pressure_lag: u64,
     /// Payload that waits for the store, in bytes; beyond it every agent that emits waits. 64 MiB.
     pub uncommitted_bytes: usize,
+    /// Jobs that one session follows, submitted or subscribed to; one more subscription is refused with
+    /// `INTERNAL_ERROR`. 1,024.
+    pub subscriptions_per_session: usize,
+    /// Messages of one job that are kept for later subscribers; the oldest go first. 65,536.
+    pub history_events: usize,
+    /// Payload of all jobs' logs together that is kept for later subscribers, in bytes: logs of jobs that have ended go
+    /// first, the first-ended before the others. 256 MiB.
+    pub history_bytes: usize,
     /// Answers that wait to be sent over one connection; at the limit nothing more is read from it. 256.
     pub answers: usize,
     /// The payload of one event or inline result, in bytes; a larger event is refused to the agent, a larger result
@@ -101,6 +121,9 @@ impl Default for Limits {
             buffer_bytes: 64 << 20,
             back_pressure_lag: 1_000,
             uncommitted_bytes: 64 << 20,
+            subscriptions_per_session: 1_024,
+            history_events: 65_536,
+            history_bytes: 256 << 20,
             answers: 256,
             payload_bytes: 1_000_000,
             cancel_grace: Duration::from_secs(30),

@@ -22,6 +22,8 @@ pub enum Event {
     },
     /// There is something to transmit; ask [`poll_transmit`](super::Runtime::poll_transmit).
     Transmit(ConnectionKey),
+    /// A connection is to be closed. What is still to be sent over it has a bounded time; then it is to be dropped.
+    Close(ConnectionKey),
     /// A connection that was not being read may be read again.
     Read(ConnectionKey),
     /// Run the agent of a job.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arcp_proto::job::{Accepted, FinalStatus, JobError, JobResult};
 use arcp_proto::{ErrorCode, ErrorPayload, Json, MessageType, Payload};
 
-use super::log::{Draft, Entry, JobHead};
+use super::log::{Draft, Entry, JobHead, JobLog};
 use super::timers::Timer;
 use super::{Event, JobKey, Runtime, SessionKey, StopCause, Write};
 use crate::principal::Principal;
@@ -17,7 +17,7 @@ pub(super) struct Job {
     /// The session that submitted it, and the only one that may cancel it (§7.4).
     pub(super) owner: SessionKey,
     /// The sessions that are sent its messages.
-    pub(super) followers: Vec<SessionKey>,
+    pub(super) followers: Vec<Follower>,
     /// What its submitter was told, but for the request's id.
     pub(super) accepted: Accepted,
     /// Whether an idempotency key keeps it.
@@ -28,8 +28,20 @@ pub(super) struct Job {
     pub(super) timers: Vec<(Instant, Timer)>,
     pub(super) stopping: Option<Stopping>,
     next_index: u64,
+    /// What is kept of what it has said.
+    pub(super) log: JobLog,
+    /// How it has ended.
+    pub(super) ended: Option<FinalStatus>,
     /// The terminal message, once it has ended.
     pub(super) terminal: Option<Arc<Entry>>,
+}
+
+/// A session that is sent a job's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Follower {
+    pub(super) session: SessionKey,
+    /// Whether it submitted the job: then its agent waits for this session's reader, and unsubscribing does not end it.
+    submitted: bool,
 }
 
 /// A job that has been told to stop, and with what it will end.
@@ -87,19 +99,42 @@ impl Job {
             head: Arc::new(head),
             principal,
             owner,
-            followers: vec![owner],
+            followers: vec![Follower { session: owner, submitted: true }],
             accepted,
             keyed,
             outlived: false,
             timers: Vec::new(),
             stopping: None,
             next_index: 0,
+            log: JobLog::default(),
+            ended: None,
             terminal: None,
         }
     }
 
     pub(super) fn has_ended(&self) -> bool {
         self.terminal.is_some()
+    }
+
+    /// Has a session sent this job's messages. Returns whether it was not before.
+    pub(super) fn follow(&mut self, session: SessionKey, submitted: bool) -> bool {
+        match self.followers.iter_mut().find(|follower| follower.session == session) {
+            Some(follower) => {
+                follower.submitted |= submitted;
+                false
+            }
+            None => {
+                self.followers.push(Follower { session, submitted });
+                true
+            }
+        }
+    }
+
+    /// Ends what a session has subscribed to. Returns whether it is sent no more.
+    pub(super) fn unsubscribe(&mut self, session: SessionKey) -> bool {
+        let before = self.followers.len();
+        self.followers.retain(|follower| follower.session != session || follower.submitted);
+        self.followers.len() < before
     }
 }
 
@@ -141,8 +176,8 @@ impl Runtime {
             return Flow::Wait;
         }
         let mut flow = Flow::Continue;
-        for session in &job.followers {
-            let Some(session) = self.sessions.by_key_mut(*session) else { continue };
+        for follower in job.followers.iter().filter(|follower| follower.submitted) {
+            let Some(session) = self.sessions.by_key_mut(follower.session) else { continue };
             if session.is_full(limits) {
                 // An agent may emit without waiting, from several tasks at once: it is woken once.
                 if !session.waiting.contains(&job_key) {
@@ -232,16 +267,17 @@ impl Runtime {
         };
         let job_id = job.head.job_id.clone();
         let entry = self.append(now, job_key, entry);
-        self.writes.push(Write::JobEnded(job_id, status));
+        self.writes.push(Write::JobEnded(job_id, status.clone()));
         let Some(job) = self.jobs.get_mut(&job_key) else { return };
         job.terminal = Some(entry);
+        job.ended = Some(status);
         for (at, timer) in job.timers.drain(..) {
             self.timers.clear(at, timer);
         }
         let owner = job.owner;
         let principal = job.principal.clone();
         for follower in std::mem::take(&mut job.followers) {
-            if let Some(session) = self.sessions.by_key_mut(follower) {
+            if let Some(session) = self.sessions.by_key_mut(follower.session) {
                 session.following.retain(|key| *key != job_key);
             }
         }
@@ -250,27 +286,63 @@ impl Runtime {
         }
         self.sessions.job_ended(&principal);
         self.finished.push_back(job_key);
+        self.history_of_ended.push_back(job_key);
         self.forget_finished_jobs();
     }
 
-    /// Stores an entry and shows it to every follower.
+    /// Stores an entry, shows it to every follower, and keeps it for later ones.
     fn append(&mut self, now: Now, job_key: JobKey, entry: Entry) -> Arc<Entry> {
-        let _ = now;
         let entry = Arc::new(entry);
         self.writes.append(Arc::clone(&entry));
-        if let Some(job) = self.jobs.get_mut(&job_key) {
-            job.next_index += 1;
+        let followers = match self.jobs.get_mut(&job_key) {
+            Some(job) => {
+                job.next_index += 1;
+                std::mem::take(&mut job.followers)
+            }
+            None => Vec::new(),
+        };
+        for follower in &followers {
+            self.show(follower.session, &entry);
         }
-        let followers = self.jobs.get(&job_key).map(|job| job.followers.as_slice()).unwrap_or_default();
-        for follower in followers {
-            let Some(session) = self.sessions.by_key_mut(*follower) else { continue };
-            if session.push(&entry, &self.config.limits)
-                && let Some(connection) = session.connection
-            {
-                self.connections.wake(connection, &mut self.events);
+        if let Some(job) = self.jobs.get_mut(&job_key) {
+            job.followers = followers;
+            let owner = self.sessions.by_key(job.owner);
+            let owner_seq = owner.map_or(job.log.last_owner_seq() + 1, super::session::Session::head_seq);
+            job.log.push(Arc::clone(&entry), owner_seq);
+            self.history_bytes += entry.payload.len();
+            self.forget_history(job_key);
+        }
+        self.cut_slow_readers(now);
+        entry
+    }
+
+    /// Numbers a message in a session's view and has it sent.
+    pub(super) fn show(&mut self, session_key: SessionKey, entry: &Arc<Entry>) {
+        let Some(session) = self.sessions.by_key_mut(session_key) else { return };
+        if session.push(entry, &self.config.limits)
+            && let Some(connection) = session.connection
+        {
+            self.connections.wake(connection, &mut self.events);
+        }
+        if session.is_overfull(&self.config.limits) && !self.too_slow.contains(&session_key) {
+            self.too_slow.push(session_key);
+        }
+    }
+
+    /// Keeps what is kept of logs within the limits. Terminal messages are kept as long as their jobs are known.
+    fn forget_history(&mut self, growing: JobKey) {
+        let limits = &self.config.limits;
+        while self.history_bytes > limits.history_bytes {
+            let Some(ended) = self.history_of_ended.pop_front() else { break };
+            if let Some(job) = self.jobs.get_mut(&ended) {
+                self.history_bytes -= job.log.clear();
             }
         }
-        entry
+        let Some(job) = self.jobs.get_mut(&growing) else { return };
+        while job.log.len() > limits.history_events || self.history_bytes > limits.history_bytes {
+            let Some(bytes) = job.log.forget_first() else { return };
+            self.history_bytes -= bytes;
+        }
     }
 
     /// Tells a job to stop; the first cause is the one that counts.
@@ -336,6 +408,11 @@ impl Runtime {
     fn forget_job(&mut self, job_key: JobKey) {
         if let Some(job) = self.jobs.remove(&job_key) {
             self.job_ids.remove(&job.head.job_id);
+            self.history_bytes -= job.log.bytes();
+            // Swept now and then rather than searched each time.
+            if self.history_of_ended.len() > 2 * self.jobs.len() + 16 {
+                self.history_of_ended.retain(|ended| self.jobs.contains_key(ended));
+            }
             self.writes.push(Write::JobGone(job.head.job_id.clone()));
         }
     }

@@ -1,5 +1,6 @@
 //! What a job says: messages encoded once, numbered by each session that follows the job.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arcp_proto::event::EventKind;
@@ -69,4 +70,59 @@ pub struct JobHead {
     pub job_id: JobId,
     /// Its trace.
     pub trace_id: TraceId,
+}
+
+/// What is kept of a job's log for those who subscribe later.
+#[derive(Debug, Default)]
+pub(super) struct JobLog {
+    kept: VecDeque<Kept>,
+    bytes: usize,
+    last_owner_seq: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    entry: Arc<Entry>,
+    /// The number that its submitter's session had come to with it.
+    owner_seq: u64,
+}
+
+impl JobLog {
+    pub(super) fn push(&mut self, entry: Arc<Entry>, owner_seq: u64) {
+        self.last_owner_seq = owner_seq;
+        self.bytes += entry.payload.len();
+        self.kept.push_back(Kept { entry, owner_seq });
+    }
+
+    /// The number of the last entry in the submitter's count; 0 before the first.
+    pub(super) fn last_owner_seq(&self) -> u64 {
+        self.last_owner_seq
+    }
+
+    /// What is kept of the entries after a number of the submitter's count.
+    pub(super) fn after(&self, owner_seq: u64) -> impl Iterator<Item = &Arc<Entry>> {
+        let start = self.kept.partition_point(|kept| kept.owner_seq <= owner_seq);
+        self.kept.range(start..).map(|kept| &kept.entry)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Forgets the oldest entry and returns its size.
+    pub(super) fn forget_first(&mut self) -> Option<usize> {
+        let kept = self.kept.pop_front()?;
+        self.bytes -= kept.entry.payload.len();
+        Some(kept.entry.payload.len())
+    }
+
+    /// Forgets everything and returns its size.
+    pub(super) fn clear(&mut self) -> usize {
+        self.kept = VecDeque::new();
+        std::mem::take(&mut self.bytes)
+    }
 }

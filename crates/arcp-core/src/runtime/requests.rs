@@ -7,6 +7,7 @@ use arcp_proto::{ErrorCode, ErrorPayload, Feature, JobId, Message, MessageId, Me
 use super::connection::Phase;
 use super::{Close, ConnectionKey, Runtime, SessionKey, StopCause};
 use crate::incoming::{Incoming, Received};
+use crate::observation::Observation;
 use crate::time::Now;
 
 /// Who asked what: where the answer goes.
@@ -66,10 +67,9 @@ impl Runtime {
                 self.close_session(now, connection, session, Close::Normal);
             }
             Message::SessionBye(_) => self.close_session(now, connection, session, Close::Normal),
-            Message::SessionListJobs(_) => self.refuse_unnegotiated(now, &request, &Feature::ListJobs),
-            Message::JobSubscribe(_) | Message::JobUnsubscribe(_) => {
-                self.refuse_unnegotiated(now, &request, &Feature::Subscribe);
-            }
+            Message::SessionListJobs(list) => self.list_jobs(now, &request, list),
+            Message::JobSubscribe(subscribe) => self.subscribe(now, &request, subscribe),
+            Message::JobUnsubscribe(unsubscribe) => self.unsubscribe(now, &request, &unsubscribe.job_id),
             Message::SessionHello(_) | Message::SessionResume(_) => {
                 let error = ErrorPayload::new(ErrorCode::InvalidRequest, "session is open already");
                 self.refuse(now, &request, error, None);
@@ -87,8 +87,8 @@ impl Runtime {
             let error = ErrorPayload::new(ErrorCode::InvalidRequest, "missing field `job_id`");
             return self.refuse(now, request, error, None);
         };
-        let visible = self.visible_job(request.session, &job_id);
-        let Some(job_key) = visible else {
+        let found = self.find_job(request.session, &job_id);
+        let Some((job_key, _)) = found.filter(|(_, observation)| *observation != Observation::Hidden) else {
             let error = ErrorPayload::new(ErrorCode::JobNotFound, format!("job {job_id} is not known"));
             return self.refuse(now, request, error, Some(job_id));
         };
@@ -105,11 +105,8 @@ impl Runtime {
         self.stop(now, job_key, StopCause::Cancelled, reason);
     }
 
-    /// A job that the session's principal may know of. For any other job the answer is the same as for none (§14).
-    fn visible_job(&self, session: SessionKey, job_id: &JobId) -> Option<super::JobKey> {
-        let principal = &self.sessions.by_key(session)?.principal;
-        let key = *self.job_ids.get(job_id)?;
-        self.jobs.get(&key).filter(|job| job.principal == *principal).map(|_| key)
+    pub(super) fn negotiated(&self, session: SessionKey, feature: &Feature) -> bool {
+        self.sessions.by_key(session).is_some_and(|session| session.features.contains(feature))
     }
 
     pub(super) fn session_id(&self, session: SessionKey) -> Option<arcp_proto::SessionId> {
@@ -123,7 +120,7 @@ impl Runtime {
         self.answer_error(now, request.connection, session_id, error);
     }
 
-    fn refuse_unnegotiated(&mut self, now: Now, request: &Request, feature: &Feature) {
+    pub(super) fn refuse_unnegotiated(&mut self, now: Now, request: &Request, feature: &Feature) {
         let message = format!("feature {feature} was not negotiated");
         self.refuse(now, request, ErrorPayload::new(ErrorCode::InvalidRequest, message), None);
     }

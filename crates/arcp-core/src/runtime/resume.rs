@@ -121,7 +121,7 @@ impl Runtime {
         }
         for job in &session.following {
             if let Some(job) = self.jobs.get_mut(job) {
-                job.followers.retain(|follower| *follower != session_key);
+                job.followers.retain(|follower| follower.session != session_key);
             }
         }
         self.writes.push(Write::SessionGone(session.id().clone()));

@@ -117,6 +117,15 @@ impl Session {
                 || self.view.unsent_bytes >= limits.send_window_bytes)
     }
 
+    /// Whether more waits to be sent than is kept for this session. It does not come to that with what it submitted,
+    /// since those agents wait.
+    pub(super) fn is_overfull(&self, limits: &Limits) -> bool {
+        let unsent = self.head_seq() - self.view.sent;
+        self.connection.is_some()
+            && (unsent > limits.buffer_events.max(limits.send_window_events) as u64
+                || self.view.unsent_bytes > limits.buffer_bytes.max(limits.send_window_bytes))
+    }
+
     /// Whether so much has been sent that waiting agents may go on.
     pub(super) fn has_room(&self, limits: &Limits) -> bool {
         let unsent = self.head_seq() - self.view.sent;

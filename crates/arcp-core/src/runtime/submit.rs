@@ -180,10 +180,10 @@ impl Runtime {
             Some(terminal) => {
                 session.push(terminal, &self.config.limits);
             }
-            None if job.followers.contains(&request.session) => {}
             None => {
-                job.followers.push(request.session);
-                session.following.push(job_key);
+                if job.follow(request.session, true) {
+                    session.following.push(job_key);
+                }
             }
         }
         self.connections.wake(request.connection, &mut self.events);

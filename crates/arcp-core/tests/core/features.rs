@@ -68,11 +68,12 @@ fn what_was_withheld_stays_withheld_in_a_replay() {
 }
 
 #[test]
-fn features_that_are_not_offered_cannot_be_used() {
+fn features_that_were_not_negotiated_cannot_be_used() {
     let mut host = Host::new();
     let mut peer = host.join("alice");
+    let job = peer.starts_job(&mut host);
     for request in ["session.list_jobs", "job.subscribe", "job.unsubscribe"] {
-        let id = peer.asks(&mut host, request, json!({ "job_id": "job_1" }));
+        let id = peer.asks(&mut host, request, json!({ "job_id": job }));
         peer.hears_refusal(&mut host, &id, "INVALID_REQUEST");
     }
     peer.asks(&mut host, "session.ack", json!({ "last_processed_seq": 0 }));

@@ -317,6 +317,7 @@ impl Host {
             Event::Transmit(connection) => {
                 self.transmit_wanted.insert(connection);
             }
+            Event::Close(_) => {}
             Event::Read(connection) => self.readable.push(connection),
             Event::Start(spec) => {
                 self.started.insert(spec.job_id.to_string(), *spec);

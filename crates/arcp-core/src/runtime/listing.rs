@@ -1,0 +1,111 @@
+//! Listing jobs (§6.6): newest first, in pages whose cursors stay good while new jobs come.
+
+use arcp_proto::job::JobStatus;
+use arcp_proto::session::{JobEntry, JobFilter, Jobs, ListJobs};
+use arcp_proto::{Digest, ErrorCode, ErrorPayload, Feature};
+
+use super::job::Job;
+use super::requests::Request;
+use super::{JobKey, Runtime};
+use crate::observation::Observation;
+use crate::principal::Principal;
+use crate::time::Now;
+
+/// Jobs on a page if the request does not say.
+const DEFAULT_LIMIT: u64 = 100;
+/// Jobs on a page at most.
+const MAX_LIMIT: u64 = 1_000;
+
+impl Runtime {
+    pub(super) fn list_jobs(&mut self, now: Now, request: &Request, list: ListJobs) {
+        if !self.negotiated(request.session, &Feature::ListJobs) {
+            return self.refuse_unnegotiated(now, request, &Feature::ListJobs);
+        }
+        match self.page(request, list) {
+            Ok(jobs) => {
+                let session_id = self.session_id(request.session);
+                self.answer(now, request.connection, session_id, &jobs, |_| {});
+            }
+            Err(message) => {
+                self.refuse(now, request, ErrorPayload::new(ErrorCode::InvalidRequest, message), None);
+            }
+        }
+    }
+
+    fn page(&self, request: &Request, list: ListJobs) -> Result<Jobs, String> {
+        let ListJobs { filter, limit, cursor } = list;
+        let limit = limit.unwrap_or(DEFAULT_LIMIT);
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            return Err(format!("payload.limit: not 1 to {MAX_LIMIT}"));
+        }
+        let session = self.sessions.by_key(request.session).ok_or("session is gone")?;
+        let observer = &session.principal;
+        let before = match cursor {
+            None => JobKey(u64::MAX),
+            Some(cursor) => {
+                self.job_at(observer, &cursor).ok_or("payload.cursor: not one of this runtime")?
+            }
+        };
+        let wanted = |job: &Job| {
+            self.observation(observer, &job.principal) != Observation::Hidden && matches(job, &filter)
+        };
+        let mut found = self.jobs.range(..before).rev().filter(|(_, job)| wanted(job));
+        let mut jobs = Vec::new();
+        let mut last = None;
+        for (job_key, job) in found.by_ref().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
+            jobs.push(entry(job));
+            last = Some(*job_key);
+        }
+        let more = found.next().is_some();
+        let next_cursor = last.filter(|_| more).map(|last| self.cursor(observer, last));
+        Ok(Jobs { request_id: request.id.clone(), jobs, next_cursor })
+    }
+
+    /// Names a place in the listing of one principal; sealed, so that it tells nothing and cannot be made up.
+    fn cursor(&self, observer: &Principal, job_key: JobKey) -> String {
+        let seal = self.seal(observer, job_key);
+        format!("{:x}-{seal}", job_key.0)
+    }
+
+    fn job_at(&self, observer: &Principal, cursor: &str) -> Option<JobKey> {
+        let (key, seal) = cursor.split_once('-')?;
+        let job_key = JobKey(u64::from_str_radix(key, 16).ok()?);
+        (Digest::of(seal) == Digest::of(&self.seal(observer, job_key))).then_some(job_key)
+    }
+
+    fn seal(&self, observer: &Principal, job_key: JobKey) -> String {
+        let digest = Digest::of(&format!("{:032x} {} {observer}", self.cursor_secret, job_key.0));
+        digest.as_bytes()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn matches(job: &Job, filter: &JobFilter) -> bool {
+    let status = filter.status.is_empty() || filter.status.contains(&job.status());
+    let agent = filter.agent.as_ref().is_none_or(|wanted| {
+        let agent = job.accepted.agent.as_deref().unwrap_or_default();
+        agent == wanted || agent.split_once('@').is_some_and(|(name, _)| name == wanted)
+    });
+    let created =
+        filter.created_after.is_none_or(|after| job.accepted.accepted_at.is_some_and(|at| at > after));
+    status && agent && created
+}
+
+fn entry(job: &Job) -> JobEntry {
+    let accepted = &job.accepted;
+    JobEntry {
+        job_id: accepted.job_id.clone(),
+        agent: accepted.agent.clone().unwrap_or_default(),
+        status: job.status(),
+        lease: accepted.lease.clone(),
+        parent_job_id: accepted.parent_job_id.clone(),
+        created_at: accepted.accepted_at.unwrap_or(arcp_proto::Timestamp::UNIX_EPOCH),
+        trace_id: accepted.trace_id,
+        last_event_seq: job.log.last_owner_seq(),
+    }
+}
+
+impl Job {
+    pub(super) fn status(&self) -> JobStatus {
+        self.ended.clone().map_or(JobStatus::Running, JobStatus::from)
+    }
+}

@@ -1,0 +1,155 @@
+//! Subscriptions (§7.6): a session is sent the messages of a job that it did not submit, or has lost sight of.
+
+use arcp_proto::job::{Subscribe, Subscribed};
+use arcp_proto::{ErrorCode, ErrorPayload, Feature, JobId};
+
+use super::requests::Request;
+use super::{Close, JobKey, Runtime, SessionKey};
+use crate::observation::Observation;
+use crate::principal::Principal;
+use crate::time::Now;
+
+impl Runtime {
+    pub(super) fn subscribe(&mut self, now: Now, request: &Request, subscribe: Subscribe) {
+        if !self.negotiated(request.session, &Feature::Subscribe) {
+            return self.refuse_unnegotiated(now, request, &Feature::Subscribe);
+        }
+        let job_id = subscribe.job_id.clone();
+        match self.observable(request.session, &job_id) {
+            Ok(job_key) => self.attach_subscriber(now, request, job_key, subscribe),
+            Err(error) => self.refuse(now, request, error, Some(job_id)),
+        }
+    }
+
+    /// The job, if the session's principal may observe it. Every decision is on record.
+    fn observable(&self, session: SessionKey, job_id: &JobId) -> Result<JobKey, ErrorPayload> {
+        let found = self.find_job(session, job_id);
+        let (decision, outcome) = match found {
+            Some((_, Observation::Hidden)) | None => (
+                "not_found",
+                Err(ErrorPayload::new(ErrorCode::JobNotFound, format!("job {job_id} is not known"))),
+            ),
+            Some((_, Observation::Listed)) => {
+                ("denied", Err(ErrorPayload::new(ErrorCode::PermissionDenied, "job may not be observed")))
+            }
+            Some((job_key, Observation::Allowed)) if self.has_room_to_follow(session, job_key) => {
+                ("allowed", Ok(job_key))
+            }
+            Some((_, Observation::Allowed)) => {
+                let limit = self.config.limits.subscriptions_per_session;
+                let message = format!("session follows {limit} jobs, which is the limit");
+                ("limit", Err(ErrorPayload::new(ErrorCode::InternalError, message)))
+            }
+        };
+        if let Some(subscriber) = self.sessions.by_key(session) {
+            let owner =
+                found.and_then(|(job_key, _)| self.jobs.get(&job_key)).map(|job| job.principal.as_str());
+            tracing::info!(
+                target: "arcp::audit",
+                subscriber = %subscriber.principal,
+                session_id = %subscriber.id(),
+                %job_id,
+                owner,
+                decision,
+                "job.subscribe"
+            );
+        }
+        outcome
+    }
+
+    fn has_room_to_follow(&self, session: SessionKey, job_key: JobKey) -> bool {
+        let limit = self.config.limits.subscriptions_per_session;
+        self.sessions
+            .by_key(session)
+            .is_some_and(|session| session.following.contains(&job_key) || session.following.len() < limit)
+    }
+
+    /// Answers, replays what is asked for and kept, and from then on sends what happens. A session that is sent the job's
+    /// messages already is sent the replay, but nothing live twice.
+    fn attach_subscriber(&mut self, now: Now, request: &Request, job_key: JobKey, subscribe: Subscribe) {
+        let Some(job) = self.jobs.get(&job_key) else { return };
+        let accepted = job.accepted.clone();
+        let after = if subscribe.history { subscribe.from_event_seq.unwrap_or(0) } else { u64::MAX };
+        let mut replay: Vec<_> = job.log.after(after).cloned().collect();
+        if let Some(terminal) = &job.terminal
+            && replay.last().is_none_or(|last| !std::sync::Arc::ptr_eq(last, terminal))
+        {
+            replay.push(terminal.clone()); // whoever watches a job that has ended must see that it has
+        }
+        let subscribed = Subscribed {
+            job_id: accepted.job_id.clone(),
+            current_status: job.status(),
+            agent: accepted.agent,
+            lease: accepted.lease,
+            lease_constraints: accepted.lease_constraints,
+            budget: accepted.budget,
+            credentials: Vec::new(),
+            parent_job_id: accepted.parent_job_id,
+            trace_id: accepted.trace_id,
+            subscribed_from: job.log.last_owner_seq(),
+            replayed: !replay.is_empty(),
+            request_id: request.id.clone(),
+        };
+        let session_id = self.session_id(request.session);
+        self.answer(now, request.connection, session_id, &subscribed, |envelope| {
+            envelope.job_id = Some(accepted.job_id);
+            envelope.trace_id = accepted.trace_id;
+        });
+        for entry in &replay {
+            self.show(request.session, entry);
+        }
+        self.cut_slow_readers(now);
+        let Some(job) = self.jobs.get_mut(&job_key) else { return };
+        if !job.has_ended()
+            && job.follow(request.session, false)
+            && let Some(session) = self.sessions.by_key_mut(request.session)
+        {
+            session.following.push(job_key);
+        }
+    }
+
+    /// Ends a subscription. There is no answer, and what was not subscribed to is not an error (§7.6). A session goes on
+    /// being sent what it submitted.
+    pub(super) fn unsubscribe(&mut self, now: Now, request: &Request, job_id: &JobId) {
+        if !self.negotiated(request.session, &Feature::Subscribe) {
+            return self.refuse_unnegotiated(now, request, &Feature::Subscribe);
+        }
+        let Some(job_key) = self.job_ids.get(job_id).copied() else { return };
+        if let Some(job) = self.jobs.get_mut(&job_key)
+            && job.unsubscribe(request.session)
+            && let Some(session) = self.sessions.by_key_mut(request.session)
+        {
+            session.following.retain(|followed| *followed != job_key);
+        }
+    }
+
+    /// A job and what the session's principal may know of it.
+    pub(super) fn find_job(&self, session: SessionKey, job_id: &JobId) -> Option<(JobKey, Observation)> {
+        let observer = &self.sessions.by_key(session)?.principal;
+        let job_key = *self.job_ids.get(job_id)?;
+        let owner = &self.jobs.get(&job_key)?.principal;
+        Some((job_key, self.observation(observer, owner)))
+    }
+
+    pub(super) fn observation(&self, observer: &Principal, owner: &Principal) -> Observation {
+        if observer == owner {
+            Observation::Allowed
+        } else {
+            self.config.observation.observation(observer, owner)
+        }
+    }
+
+    /// Disconnects sessions for which more waits to be sent than is kept for them: their agents wait, but what they
+    /// subscribe to does not. They can be resumed as far as what is kept reaches.
+    pub(super) fn cut_slow_readers(&mut self, now: Now) {
+        for session_key in std::mem::take(&mut self.too_slow) {
+            let Some(session) = self.sessions.by_key(session_key) else { continue };
+            let (Some(connection), session_id) = (session.connection, session.id().clone()) else { continue };
+            tracing::warn!(%session_id, "reader is too slow, its connection is closed");
+            let error = ErrorPayload::new(ErrorCode::InternalError, "reader is too slow for what it follows");
+            let error = arcp_proto::session::Error { error, request_id: None, job_id: None };
+            self.answer_error(now, connection, Some(session_id), error);
+            self.close_session(now, connection, session_key, Close::Internal);
+        }
+    }
+}

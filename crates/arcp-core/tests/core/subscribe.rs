@@ -1,0 +1,275 @@
+//! Subscriptions (§7.6): pitfalls 8 to 12 and 16 among them.
+
+use arcp_core::runtime::Flow;
+use serde_json::{Value, json};
+
+use crate::features::join_with;
+use crate::host::{Host, seconds};
+use crate::peer::{Peer, numbers, texts, types};
+
+fn join(host: &mut Host) -> Peer {
+    join_with(host, json!(["subscribe", "ack"])).0
+}
+
+fn subscribes(peer: &mut Peer, host: &mut Host, job: &str, more: Value) -> Vec<Value> {
+    let mut payload = json!({ "job_id": job });
+    payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let id = peer.asks(host, "job.subscribe", payload);
+    let frames = peer.hears(host);
+    assert_eq!(
+        (&frames[0]["type"], &frames[0]["payload"]["request_id"]),
+        (&json!("job.subscribed"), &json!(id))
+    );
+    frames
+}
+
+#[test]
+fn the_answer_comes_first_then_the_replay_then_what_happens() {
+    let mut host = Host::new();
+    let mut alice = join(&mut host);
+    let job = alice.starts_job(&mut host);
+    host.emits(&job, &["a", "b"]);
+    let mut watcher = join(&mut host);
+    let frames = subscribes(&mut watcher, &mut host, &job, json!({ "history": true, "from_event_seq": 0 }));
+    assert_eq!(texts(&frames), ["a", "b"]);
+    let subscribed = &frames[0]["payload"];
+    assert_eq!((&subscribed["current_status"], &subscribed["replayed"]), (&json!("running"), &json!(true)));
+    assert_eq!((&subscribed["subscribed_from"], &subscribed["parent_job_id"]), (&json!(2), &Value::Null));
+    host.emits(&job, &["c"]);
+    host.succeed(&job);
+    let live = watcher.hears(&mut host);
+    assert_eq!((types(&live), numbers(&live)), (vec!["job.event", "job.result"], vec![3, 4]));
+    let original = alice.hears(&mut host);
+    assert_eq!(original[0]["payload"], frames[1]["payload"], "a replayed event is the same event");
+}
+
+#[test]
+fn without_history_only_what_happens_from_then_on_is_sent() {
+    let mut host = Host::new();
+    let mut alice = join(&mut host);
+    let job = alice.starts_job(&mut host);
+    host.emits(&job, &["a"]);
+    let mut watcher = join(&mut host);
+    let frames = subscribes(&mut watcher, &mut host, &job, json!({}));
+    assert_eq!((frames.len(), &frames[0]["payload"]["replayed"]), (1, &json!(false)));
+    host.emits(&job, &["b"]);
+    assert_eq!(texts(&watcher.hears(&mut host)), ["b"]);
+}
+
+#[test]
+fn the_replay_begins_after_a_number_of_the_submitters_count() {
+    let mut host = Host::new();
+    let mut alice = join(&mut host);
+    let other = alice.starts_job(&mut host);
+    let job = alice.starts_job(&mut host);
+    host.emits(&job, &["one"]);
+    host.emits(&other, &["two"]);
+    host.emits(&job, &["three", "four"]);
+    let mut watcher = join(&mut host);
+    let frames = subscribes(&mut watcher, &mut host, &job, json!({ "history": true, "from_event_seq": 2 }));
+    assert_eq!((texts(&frames), numbers(&frames)), (vec!["three", "four"], vec![1, 2]));
+    assert_eq!(frames[0]["payload"]["subscribed_from"], 4);
+}
+
+/// Pitfall 8.
+#[test]
+fn own_jobs_and_two_subscriptions_are_one_count_without_a_gap() {
+    let mut host = Host::new();
+    let mut alice = join(&mut host);
+    let jobs = [alice.starts_job(&mut host), alice.starts_job(&mut host)];
+    let mut watcher = join(&mut host);
+    let own = watcher.starts_job(&mut host);
+    for job in &jobs {
+        subscribes(&mut watcher, &mut host, job, json!({}));
+    }
+    for _ in 0..5 {
+        for job in [&jobs[0], &own, &jobs[1]] {
+            host.emits(job, &["x"]);
+        }
+    }
+    assert_eq!(numbers(&watcher.hears(&mut host)), (1..=15).collect::<Vec<_>>());
+}
+
+/// Pitfall 9.
+#[test]
+fn a_job_that_has_ended_is_replayed_and_ends() {
+    let mut host = Host::new();
+    let mut alice = join(&mut host);
+    let job = alice.starts_job(&mut host);
+    host.emits(&job, &["a"]);
+    host.succeed(&job);
+    let mut watcher = join(&mut host);
+    let frames = subscribes(&mut watcher, &mut host, &job, json!({ "history": true }));
+    assert_eq!(types(&frames), ["job.subscribed", "job.event", "job.result"]);
+    assert_eq!(frames[0]["payload"]["current_status"], "success");
+    let frames = subscribes(&mut watcher, &mut host, &job, json!({}));
+    assert_eq!(types(&frames), ["job.subscribed", "job.result"], "also without history");
+    assert_eq!(numbers(&frames), [3]);
+}
+
+/// Pitfall 10.
+#[test]
+fn an_observer_goes_on_when_the_submitter_leaves() {
+    let mut host = Host::new();
+    let mut alice = join(&mut host);
+    let job = alice.starts_job(&mut host);
+    let mut watcher = join(&mut host);
+    subscribes(&mut watcher, &mut host, &job, json!({}));
+    host.cut(&alice);
+    host.emits(&job, &["a"]);
+    host.wait(seconds(601));
+    host.emits(&job, &["b"]);
+    host.succeed(&job);
+    let frames = watcher.hears(&mut host);
+    assert_eq!((texts(&frames), numbers(&frames)), (vec!["a", "b"], vec![1, 2, 3]));
+}
+
+/// Pitfall 11.
+#[test]
+fn a_wedged_observer_delays_nobody_and_costs_no_more_than_its_limits() {
+    let mut host = Host::with(|config| {
+        (config.limits.send_window_events, config.limits.buffer_events) = (2, 10);
+    });
+    let mut alice = join(&mut host);
+    let job = alice.starts_job(&mut host);
+    let (mut wedged, mut good) = (join(&mut host), join(&mut host));
+    for watcher in [&mut wedged, &mut good] {
+        subscribes(watcher, &mut host, &job, json!({}));
+    }
+    host.stall(&wedged);
+    for _ in 0..30 {
+        assert_eq!(host.emit(&job, "x"), Ok(Flow::Continue));
+    }
+    assert_eq!((numbers(&alice.hears(&mut host)).len(), numbers(&good.hears(&mut host)).len()), (30, 30));
+    assert!(host.machine.census().kept <= 30, "{:?}", host.machine.census());
+    host.unstall(&wedged);
+    let told = wedged.hears(&mut host);
+    assert_eq!(
+        (&told[0]["type"], &told[0]["payload"]["code"]),
+        (&json!("session.error"), &json!("INTERNAL_ERROR"))
+    );
+    assert_eq!(wedged.close_code(&host), Some(1011));
+    let mut late = host.connect();
+    late.resumes_with(&mut host, "alice", &wedged.session, &wedged.token, 0);
+    assert_eq!(late.hears_one(&mut host)["payload"]["code"], "RESUME_WINDOW_EXPIRED", "never a silent gap");
+}
+
+/// Pitfall 16.
+#[test]
+fn what_an_observer_acknowledges_frees_nothing_of_anybody_else() {
+    let mut host = Host::new();
+    let mut alice = join(&mut host);
+    let job = alice.starts_job(&mut host);
+    let mut watcher = join(&mut host);
+    subscribes(&mut watcher, &mut host, &job, json!({}));
+    host.emits(&job, &["a", "b"]);
+    watcher.asks(&mut host, "session.ack", json!({ "last_processed_seq": 2 }));
+    host.cut(&alice);
+    let alice = alice.resumes(&mut host, 0);
+    assert_eq!(texts(&alice.hears(&mut host)), ["a", "b"]);
+    let mut third = join(&mut host);
+    assert_eq!(texts(&subscribes(&mut third, &mut host, &job, json!({ "history": true }))), ["a", "b"]);
+}
+
+#[test]
+fn a_subscription_survives_a_resume_and_gives_no_right_to_cancel() {
+    let mut host = Host::new();
+    let mut alice = join(&mut host);
+    let job = alice.starts_job(&mut host);
+    let mut watcher = join(&mut host);
+    subscribes(&mut watcher, &mut host, &job, json!({}));
+    host.cut(&watcher);
+    host.emits(&job, &["a"]);
+    let mut watcher = watcher.resumes(&mut host, 0);
+    host.emits(&job, &["b"]);
+    assert_eq!(texts(&watcher.hears(&mut host)), ["a", "b"]);
+    let id = watcher.cancels(&mut host, &job);
+    watcher.hears_refusal(&mut host, &id, "PERMISSION_DENIED");
+    assert!(host.stopped.is_empty());
+}
+
+#[test]
+fn unsubscribing_has_no_answer_and_ends_what_was_subscribed_and_nothing_else() {
+    let mut host = Host::new();
+    let mut alice = join(&mut host);
+    let job = alice.starts_job(&mut host);
+    let mut watcher = join(&mut host);
+    subscribes(&mut watcher, &mut host, &job, json!({}));
+    for (peer, expected) in [(&mut watcher, vec![]), (&mut alice, vec!["a"])] {
+        peer.asks(&mut host, "job.unsubscribe", json!({ "job_id": job }));
+        peer.asks(&mut host, "job.unsubscribe", json!({ "job_id": "job_unknown" }));
+        peer.hears_nothing(&mut host);
+        if !expected.is_empty() {
+            host.emits(&job, &["a"]);
+        }
+        assert_eq!(texts(&peer.hears(&mut host)), expected);
+    }
+    watcher.hears_nothing(&mut host);
+}
+
+#[test]
+fn a_session_that_subscribes_to_its_own_job_is_sent_the_replay_and_nothing_twice() {
+    let mut host = Host::new();
+    let mut alice = join(&mut host);
+    let job = alice.starts_job(&mut host);
+    host.emits(&job, &["a"]);
+    alice.hears(&mut host);
+    let frames = subscribes(&mut alice, &mut host, &job, json!({ "history": true }));
+    assert_eq!((texts(&frames), numbers(&frames)), (vec!["a"], vec![2]));
+    host.emits(&job, &["b"]);
+    assert_eq!(numbers(&alice.hears(&mut host)), [3]);
+}
+
+#[test]
+fn unknown_jobs_and_those_of_others_are_not_found_alike() {
+    let mut host = Host::new();
+    let mut bob = host.join("bob");
+    let foreign = bob.starts_job(&mut host);
+    let mut alice = join(&mut host);
+    for job in [foreign.as_str(), "job_unknown"] {
+        let id = alice.asks(&mut host, "job.subscribe", json!({ "job_id": job }));
+        let refusal = alice.hears_refusal(&mut host, &id, "JOB_NOT_FOUND");
+        assert_eq!(refusal["payload"]["message"], format!("job {job} is not known"));
+        assert_eq!(refusal["job_id"], job);
+    }
+}
+
+#[test]
+fn subscriptions_have_a_limit() {
+    let mut host = Host::with(|config| config.limits.subscriptions_per_session = 2);
+    let mut alice = join(&mut host);
+    let jobs: Vec<_> = (0..3).map(|_| alice.starts_job(&mut host)).collect();
+    let mut watcher = join(&mut host);
+    for job in &jobs[..2] {
+        subscribes(&mut watcher, &mut host, job, json!({}));
+    }
+    let id = watcher.asks(&mut host, "job.subscribe", json!({ "job_id": jobs[2] }));
+    watcher.hears_refusal(&mut host, &id, "INTERNAL_ERROR");
+    host.succeed(&jobs[0]);
+    watcher.hears(&mut host);
+    subscribes(&mut watcher, &mut host, &jobs[2], json!({}));
+}
+
+#[test]
+fn logs_are_kept_within_their_limits_and_those_of_ended_jobs_go_first() {
+    let mut host = Host::with(|config| {
+        (config.limits.history_events, config.limits.history_bytes) = (4, 1_000);
+    });
+    let mut alice = join(&mut host);
+    let (ended, running) = (alice.starts_job(&mut host), alice.starts_job(&mut host));
+    for _ in 0..6 {
+        host.emits(&ended, &["x"]);
+    }
+    assert_eq!(host.machine.census().history, 4);
+    host.succeed(&ended);
+    host.emits(&running, &["y".repeat(700).as_str()]);
+    let mut watcher = join(&mut host);
+    assert_eq!(
+        types(&subscribes(&mut watcher, &mut host, &ended, json!({ "history": true }))),
+        ["job.subscribed", "job.result"]
+    );
+    host.emits(&running, &["z".repeat(700).as_str()]);
+    let frames = subscribes(&mut watcher, &mut host, &running, json!({ "history": true }));
+    assert_eq!((frames.len(), texts(&frames)[0].starts_with('z')), (2, true));
+    assert!(host.machine.census().history_bytes <= 1_000);
+}
