@@ -14,6 +14,7 @@ mod job;
 mod listing;
 mod log;
 mod requests;
+mod result;
 mod resume;
 mod session;
 mod sessions;

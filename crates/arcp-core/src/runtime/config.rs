@@ -46,6 +46,7 @@ pub fn implemented_features() -> Features {
         Feature::Subscribe,
         Feature::LeaseExpiresAt,
         Feature::Progress,
+        Feature::ResultChunk,
         Feature::AgentVersions,
     ];
     features.into_iter().collect()
@@ -96,6 +97,11 @@ pub struct Limits {
     /// The payload of one event or inline result, in bytes; a larger event is refused to the agent, a larger result
     /// ends its job in `INTERNAL_ERROR`. 1,000,000: a frame stays below the 1 MiB that published clients read.
     pub payload_bytes: usize,
+    /// One chunk of a streamed result, decoded, in bytes. 512 KiB.
+    pub chunk_bytes: usize,
+    /// A whole streamed result, decoded, in bytes. A chunk or result above its cap is refused to the agent, and its job ends
+    /// in `INTERNAL_ERROR`. 256 MiB.
+    pub result_bytes: usize,
     /// How long a job may go on after it was cancelled or has run out of time; then its task is aborted. 30 s.
     pub cancel_grace: Duration,
     /// How long an `idempotency_key` is remembered. 24 h.
@@ -126,6 +132,8 @@ impl Default for Limits {
             history_bytes: 256 << 20,
             answers: 256,
             payload_bytes: 1_000_000,
+            chunk_bytes: 512 << 10,
+            result_bytes: 256 << 20,
             cancel_grace: Duration::from_secs(30),
             idempotency_window: Duration::from_secs(24 * 60 * 60),
             idempotency_keys: 100_000,

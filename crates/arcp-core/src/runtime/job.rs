@@ -6,6 +6,7 @@ use arcp_proto::job::{Accepted, FinalStatus, JobError, JobResult};
 use arcp_proto::{ErrorCode, ErrorPayload, Json, MessageType, Payload};
 
 use super::log::{Draft, Entry, JobHead, JobLog};
+use super::result::ResultStream;
 use super::timers::Timer;
 use super::{Event, JobKey, Runtime, SessionKey, StopCause, Write};
 use crate::principal::Principal;
@@ -30,6 +31,8 @@ pub(super) struct Job {
     next_index: u64,
     /// What is kept of what it has said.
     pub(super) log: JobLog,
+    /// The result that its agent streams, if it does.
+    pub(super) result: Option<ResultStream>,
     /// How it has ended.
     pub(super) ended: Option<FinalStatus>,
     /// The terminal message, once it has ended.
@@ -85,6 +88,12 @@ pub enum EmitError {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// The job streams a result already.
+    #[error("job streams a result already")]
+    AlreadyStreaming,
+    /// The job streams no result, or has ended its stream.
+    #[error("job streams no result now")]
+    NotStreaming,
 }
 
 impl Job {
@@ -107,6 +116,7 @@ impl Job {
             stopping: None,
             next_index: 0,
             log: JobLog::default(),
+            result: None,
             ended: None,
             terminal: None,
         }
@@ -163,13 +173,14 @@ impl Runtime {
             kind: Some(draft.kind),
             ts: draft.ts,
             payload: draft.payload,
+            plain: None,
             position: self.writes.position(),
         };
         self.append(now, job_key, entry);
     }
 
     /// Whether the agent of a job has to wait, and if so, has it woken later.
-    fn flow(&mut self, job_key: JobKey) -> Flow {
+    pub(super) fn flow(&mut self, job_key: JobKey) -> Flow {
         let Some(job) = self.jobs.get(&job_key) else { return Flow::Continue };
         let limits = &self.config.limits;
         if self.writes.is_behind(job_key, limits.uncommitted_bytes) {
@@ -197,14 +208,21 @@ impl Runtime {
         let Some(job) = self.jobs.get(&job_key).filter(|job| !job.has_ended()) else { return };
         let (status, payload, message_type) = match (&job.stopping, outcome) {
             (Some(stopping), _) => self.error_message(now, stopping.final_status(), stopping.error()),
-            (None, Outcome::Success(result)) => self.success_message(now, result),
+            (None, Outcome::Success(result)) => match self.streamed_end(now, job_key, &result) {
+                None => self.success_message(now, result),
+                Some(Ok(end)) => {
+                    let (status, message_type) = (FinalStatus::Success, MessageType::JobResult);
+                    return self.end(now, job_key, status, end.streamed, message_type, Some(end.plain));
+                }
+                Some(Err(error)) => self.error_message(now, FinalStatus::Error, error),
+            },
             (None, Outcome::Failure(error)) => self.error_message(now, FinalStatus::Error, error),
             (None, Outcome::Panicked) => {
                 let error = ErrorPayload::new(ErrorCode::InternalError, "agent panicked");
                 self.error_message(now, FinalStatus::Error, error)
             }
         };
-        self.end(now, job_key, status, payload, message_type);
+        self.end(now, job_key, status, payload, message_type, None);
     }
 
     fn success_message(&self, now: Now, result: Json) -> (FinalStatus, Json, MessageType) {
@@ -254,22 +272,26 @@ impl Runtime {
         status: FinalStatus,
         payload: Json,
         message_type: MessageType,
+        plain: Option<(MessageType, Json)>,
     ) {
         let Some(job) = self.jobs.get(&job_key) else { return };
-        let entry = Entry {
+        let mut entry = Entry {
             job: Arc::clone(&job.head),
             index: job.next_index,
             message_type,
             kind: None,
             ts: now.wall,
             payload,
+            plain: None,
             position: self.writes.position(),
         };
+        entry.plain = plain.map(|plain| entry.instead(plain));
         let job_id = job.head.job_id.clone();
         let entry = self.append(now, job_key, entry);
         self.writes.push(Write::JobEnded(job_id, status.clone()));
         let Some(job) = self.jobs.get_mut(&job_key) else { return };
         job.terminal = Some(entry);
+        job.result = None;
         job.ended = Some(status);
         for (at, timer) in job.timers.drain(..) {
             self.timers.clear(at, timer);

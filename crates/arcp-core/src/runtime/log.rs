@@ -48,6 +48,8 @@ pub struct Entry {
     pub ts: Timestamp,
     /// The payload, encoded.
     pub payload: Json,
+    /// What is sent in its place to a session that was not sent the chunks of the job's result (§8.4).
+    pub plain: Option<Arc<Entry>>,
     /// The [`Batch`](super::Batch) that stores it: it may be sent once that is committed.
     pub position: u64,
 }

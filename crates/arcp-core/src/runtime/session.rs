@@ -96,6 +96,10 @@ impl Session {
         if entry.feature().is_some_and(|feature| !self.features.contains(&feature)) {
             return false;
         }
+        let entry = match &entry.plain {
+            Some(plain) if !self.features.contains(&Feature::ResultChunk) => plain,
+            _ => entry,
+        };
         let view = &mut self.view;
         view.bytes += entry.payload.len();
         view.unsent_bytes += entry.payload.len();

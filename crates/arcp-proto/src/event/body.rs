@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use serde::de::Error as _;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize};
@@ -446,6 +449,40 @@ pub struct ResultChunk {
     /// Whether more follow.
     pub more: bool,
 }
+
+impl ResultChunk {
+    /// A chunk of text.
+    pub fn text(result_id: ResultId, chunk_seq: u64, text: impl Into<String>, more: bool) -> Self {
+        Self { result_id, chunk_seq, data: text.into(), encoding: ChunkEncoding::Utf8, more }
+    }
+
+    /// A chunk of bytes, written as base64.
+    pub fn bytes(result_id: ResultId, chunk_seq: u64, bytes: &[u8], more: bool) -> Self {
+        Self { result_id, chunk_seq, data: to_base64(bytes), encoding: ChunkEncoding::Base64, more }
+    }
+
+    /// The bytes that the chunk adds to its result.
+    ///
+    /// # Errors
+    /// When the data is not what the encoding says, or the encoding is not known.
+    pub fn decode(&self) -> Result<Vec<u8>, InvalidChunk> {
+        match self.encoding {
+            ChunkEncoding::Utf8 => Ok(self.data.clone().into_bytes()),
+            ChunkEncoding::Base64 => BASE64.decode(&self.data).map_err(|_| InvalidChunk),
+            ChunkEncoding::Other(_) => Err(InvalidChunk),
+        }
+    }
+}
+
+/// Bytes as base64 with the standard alphabet and padding (RFC 4648 §4).
+pub fn to_base64(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
+
+/// The data of a chunk is not what its encoding says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("data of a result chunk is not what its encoding says")]
+pub struct InvalidChunk;
 
 text_enum! {
     /// How the data of a chunk is written (§8.4).
