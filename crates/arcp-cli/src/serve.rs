@@ -39,7 +39,7 @@ pub(crate) struct Serve {
     #[arg(long, value_enum, default_value = "memory")]
     store: StoreKind,
 
-    /// Host the fixture agents: echo, count, sleep, stubborn, progress, kinds, fail, versioned, whoami.
+    /// Host the fixture agents: echo, count, sleep, stubborn, progress, stream, kinds, fail, versioned, whoami.
     #[arg(long)]
     fixtures: bool,
 
@@ -74,6 +74,14 @@ pub(crate) struct Serve {
     /// The largest frame that is read.
     #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = at_least_one)]
     max_frame_bytes: usize,
+
+    /// One chunk of a streamed result, decoded.
+    #[arg(long, value_name = "N", default_value_t = 512 << 10, value_parser = at_least_one)]
+    max_chunk_bytes: usize,
+
+    /// A whole streamed result, decoded.
+    #[arg(long, value_name = "N", default_value_t = 256 << 20, value_parser = at_least_one)]
+    max_result_bytes: usize,
 
     /// Sessions of one principal.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
@@ -175,6 +183,8 @@ fn limits(serve: &Serve) -> Limits {
         jobs_per_session: serve.max_jobs_per_session,
         buffer_events: serve.buffer_events,
         buffer_bytes: serve.buffer_bytes,
+        chunk_bytes: serve.max_chunk_bytes,
+        result_bytes: serve.max_result_bytes,
         cancel_grace: Duration::from_secs(serve.cancel_grace),
         ..defaults
     }

@@ -199,6 +199,8 @@ fn check(limits: &Limits) -> Result<(), BuildError> {
         ("subscriptions_per_session", limits.subscriptions_per_session),
         ("uncommitted_bytes", limits.uncommitted_bytes),
         ("answers", limits.answers),
+        ("chunk_bytes", limits.chunk_bytes),
+        ("result_bytes", limits.result_bytes),
         ("payload_bytes", limits.payload_bytes),
     ];
     match counts.iter().find(|(_, limit)| *limit == 0) {

@@ -4,8 +4,10 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use arcp_core::Principal;
-use arcp_core::runtime::{Draft, EmitError as Refused, Flow, JobSpec, ResolvedAgent, StopCause};
+use arcp_core::runtime::{
+    Draft, EmitError as Refused, Flow, JobKey, JobSpec, ResolvedAgent, Runtime as Machine, StopCause,
+};
+use arcp_core::{Now, Principal};
 use arcp_proto::event::{ArtifactRef, EventKind, Log, LogLevel, Metric, Progress, Status, Thought};
 use arcp_proto::{
     CallId, EncodeError, JobId, Lease, LeaseConstraints, SessionId, Timestamp, TraceContext, TraceId, Ulid,
@@ -15,6 +17,7 @@ use serde::Serialize;
 use crate::clock::{self, Clock};
 use crate::driver::Driver;
 use crate::job::JobControl;
+use crate::result::Emitted;
 
 /// An agent's view of its job. Cheap to clone; all clones are the same job.
 ///
@@ -46,6 +49,12 @@ pub enum EmitError {
     /// Events of this kind are emitted by the runtime itself.
     #[error("events of kind {0} are emitted by the runtime itself")]
     Reserved(EventKind),
+    /// The job streams a result already.
+    #[error("job streams a result already")]
+    AlreadyStreaming,
+    /// A result that is streamed as text is not UTF-8.
+    #[error("result that is streamed as text is not UTF-8")]
+    NotUtf8,
     /// The body cannot be written as JSON.
     #[error("event body cannot be encoded")]
     Encode(#[source] EncodeError),
@@ -212,17 +221,32 @@ impl JobContext {
         if matches!(kind, EventKind::Delegate | EventKind::ResultChunk) {
             return Err(EmitError::Reserved(kind));
         }
-        self.control.released().await;
         let draft = Draft::new(kind, Clock::wall(), body).map_err(EmitError::Encode)?;
-        self.driver.with(|machine, now| {
-            let flow = machine.emit(now, self.spec.job, draft)?;
+        self.emit_with(|machine, now, job| machine.emit(now, job, draft)).await
+    }
+
+    /// Emits by way of the machine: waits before while others of this job wait, and after if there is too much.
+    pub(crate) async fn emit_with(
+        &self,
+        emit: impl FnOnce(&mut Machine, Now, JobKey) -> Emitted,
+    ) -> Result<(), EmitError> {
+        self.control.released().await;
+        self.with_machine(|machine, now, job| {
+            let flow = emit(machine, now, job)?;
             if flow == Flow::Wait {
                 self.control.hold(); // under the lock, so that the release cannot come first
             }
-            Ok::<_, Refused>(())
+            Ok(())
         })?;
         self.control.released().await;
         Ok(())
+    }
+
+    pub(crate) fn with_machine<T>(
+        &self,
+        ask: impl FnOnce(&mut Machine, Now, JobKey) -> Result<T, Refused>,
+    ) -> Result<T, EmitError> {
+        Ok(self.driver.with(|machine, now| ask(machine, now, self.spec.job))?)
     }
 
     /// A new id that ties a `tool_result` to its `tool_call` (§8.2).
@@ -243,14 +267,5 @@ impl fmt::Debug for JobContext {
             .field("job_id", self.job_id())
             .field("agent", self.agent())
             .finish_non_exhaustive()
-    }
-}
-
-impl From<Refused> for EmitError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
-            _ => Self::Ended,
-        }
     }
 }

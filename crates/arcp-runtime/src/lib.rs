@@ -38,6 +38,7 @@ mod connection;
 mod context;
 mod driver;
 mod job;
+mod result;
 mod runtime;
 mod store;
 
@@ -49,5 +50,6 @@ pub use arcp_proto as proto;
 pub use authenticator::{Authenticator, StaticTokens};
 pub use builder::{Authenticated, BuildError, Dangerous, RuntimeBuilder, Unauthenticated};
 pub use context::{EmitError, JobContext, Stopped};
+pub use result::ResultWriter;
 pub use runtime::{Health, Runtime};
 pub use store::{Batch, Epoch, MemoryStore, Store, StoreError, Write};

@@ -10,6 +10,7 @@
 //! | `sleep` | `{ms}` | status `sleeping`, sleeps, stops at once when cancelled; returns `{"slept_ms": ms}` |
 //! | `stubborn` | `{ms}` | status `stubborn`, ignores cancellation for `ms`; returns `null` |
 //! | `progress` | `{total, units?}` | progress from 1 to `total`; returns `{"total": total}` |
+//! | `stream` | `{chunks, chunk_bytes, encoding?, fail_at?}` | streams a result: chunk `i` is `chunk_bytes` times the letter `a + i mod 26`; with `fail_at: k` it fails before chunk `k` |
 //! | `kinds` | `{}` | one event of every kind, then the vendor kind `x-vendor.fixture.note`; returns `null` |
 //! | `fail` | `{code?, message?, panic?}` | ends in that error, or panics |
 //! | `versioned` | anything | there as `1.0.0` and `2.0.0`; returns `{"version": <its own>}` |
@@ -20,6 +21,7 @@
 
 mod events;
 mod identity;
+mod stream;
 mod time;
 
 use arcp_runtime::{RuntimeBuilder, agent_fn};
@@ -31,6 +33,7 @@ pub fn with_fixtures<A>(builder: RuntimeBuilder<A>) -> RuntimeBuilder<A> {
         .agent("echo@1.0.0", agent_fn(events::echo))
         .agent("count@1.0.0", agent_fn(events::count))
         .agent("progress@1.0.0", agent_fn(events::progress))
+        .agent("stream@1.0.0", agent_fn(stream::stream))
         .agent("kinds@1.0.0", agent_fn(events::kinds))
         .agent("sleep@1.0.0", agent_fn(time::sleep))
         .agent("stubborn@1.0.0", agent_fn(time::stubborn))

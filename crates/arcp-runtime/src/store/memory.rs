@@ -87,6 +87,7 @@ mod tests {
             kind: None,
             ts: Timestamp::UNIX_EPOCH,
             payload: Json::empty_object(),
+            plain: None,
             position: 1,
         };
         Batch { position: 1, writes: vec![Write::Appended(vec![Arc::new(entry)])] }
