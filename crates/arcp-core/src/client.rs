@@ -4,8 +4,11 @@ mod close;
 mod config;
 mod event;
 mod handshake;
+mod heartbeat;
 mod jobs;
+mod observe;
 mod requests;
+mod resume;
 
 use std::collections::VecDeque;
 
@@ -14,14 +17,17 @@ use arcp_proto::{ByteString, Envelope, ErrorCode, Features, JobId, Message, Mess
 
 pub use config::{Config, implemented_features};
 pub use event::{Event, JobEnd, Loss, Opened, RequestKey};
+pub use resume::{Backoff, ResumeState};
 
+use self::heartbeat::Pulse;
 use self::jobs::Jobs;
 use self::requests::Requests;
+use self::resume::{Away, Standing};
 use crate::incoming::{Incoming, Received};
 use crate::random::{Ids, Random};
 use crate::time::{Instant, Now};
 
-/// The client's side of ARCP, without I/O: one session over one connection.
+/// The client's side of ARCP, without I/O: one session, over one connection after the other.
 ///
 /// # Contract
 ///
@@ -35,6 +41,8 @@ pub struct Session {
     config: Config,
     ids: Ids,
     phase: Phase,
+    standing: Standing,
+    pulse: Pulse,
     requests: Requests,
     jobs: Jobs,
     out: VecDeque<Transmit>,
@@ -53,12 +61,14 @@ pub enum Transmit {
 enum Phase {
     /// Not connected yet.
     Idle,
-    /// The hello is out.
-    Opening { deadline: Instant },
+    /// The hello is out; with `away`, to resume.
+    Opening { deadline: Instant, away: Option<Away> },
     /// The session is open.
-    Open { session_id: Option<SessionId>, features: Features },
+    Open,
+    /// The connection was lost; a new one is made at `dial_at`, or is being made.
+    Away { away: Away, dial_at: Option<Instant> },
     /// The close is out.
-    Closing { session_id: Option<SessionId>, deadline: Instant, reason: Option<String> },
+    Closing { deadline: Instant, reason: Option<String> },
     /// It is over.
     Ended,
 }
@@ -66,23 +76,32 @@ enum Phase {
 impl Session {
     /// A session that is not connected yet.
     pub fn new(config: Config, random: Box<dyn Random>) -> Self {
-        Self {
+        let resume = config.resume.clone();
+        let mut session = Self {
             config,
             ids: Ids::new(random),
             phase: Phase::Idle,
+            standing: Standing::default(),
+            pulse: Pulse::default(),
             requests: Requests::default(),
             jobs: Jobs::default(),
             out: VecDeque::new(),
             events: VecDeque::new(),
+        };
+        if let Some(state) = resume {
+            session.restore(state);
         }
+        session
     }
 
     /// What both sides can do; `None` until the session is open.
     pub fn features(&self) -> Option<&Features> {
-        match &self.phase {
-            Phase::Open { features, .. } => Some(features),
-            _ => None,
-        }
+        matches!(self.phase, Phase::Open).then_some(&self.standing.features)
+    }
+
+    /// The last number in sequence that has come (§8.3); 0 before the first.
+    pub fn last_event_seq(&self) -> u64 {
+        self.standing.last_event_seq
     }
 
     /// The transport is connected: the client introduces itself.
@@ -92,6 +111,7 @@ impl Session {
 
     /// A frame has come in.
     pub fn handle_frame(&mut self, now: Now, incoming: Incoming) {
+        self.pulse.heard = now.monotonic;
         let received = match incoming.0 {
             Ok(received) => received,
             Err(bad) => {
@@ -101,33 +121,41 @@ impl Session {
             }
         };
         match self.phase {
-            Phase::Opening { .. } => self.handle_answer_to_hello(received),
-            Phase::Open { .. } | Phase::Closing { .. } => self.handle_message(now, received),
-            Phase::Idle | Phase::Ended => {}
+            Phase::Opening { .. } => self.handle_answer_to_hello(now, received),
+            Phase::Open | Phase::Closing { .. } => self.handle_message(now, received),
+            Phase::Idle | Phase::Away { .. } | Phase::Ended => {}
         }
     }
 
-    /// The connection is gone.
-    pub fn handle_disconnected(&mut self) {
-        let loss = match self.phase {
-            Phase::Closing { .. } => Loss::Closed,
-            Phase::Idle | Phase::Opening { .. } => Loss::BeforeWelcome,
-            Phase::Open { .. } | Phase::Ended => Loss::ConnectionLost,
-        };
-        self.end(loss);
+    /// The connection is gone. If the session can be resumed, [`Event::Connect`] asks for another in a while.
+    pub fn handle_disconnected(&mut self, now: Now) {
+        match self.phase {
+            Phase::Closing { .. } => self.end(Loss::Closed),
+            Phase::Idle | Phase::Opening { away: None, .. } => self.end(Loss::BeforeWelcome),
+            Phase::Open | Phase::Opening { away: Some(_), .. } => self.lose(now, Loss::ConnectionLost),
+            Phase::Away { .. } | Phase::Ended => {}
+        }
     }
 
     /// A timer is due. Calling this early or twice does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         match &self.phase {
-            Phase::Opening { deadline } if *deadline <= now.monotonic => {
+            Phase::Opening { deadline, away } if *deadline <= now.monotonic => {
+                let first = away.is_none();
                 self.out.push_back(Transmit::Close);
-                self.end(Loss::HandshakeTimeout);
+                if first {
+                    self.end(Loss::HandshakeTimeout);
+                } else {
+                    self.lose(now, Loss::HandshakeTimeout);
+                }
             }
             Phase::Closing { deadline, .. } if *deadline <= now.monotonic => self.say_bye(now),
             _ => {}
         }
         self.time_out_requests(now);
+        self.beat_if_due(now);
+        self.ack_if_due(now);
+        self.dial_if_due(now);
     }
 
     /// The next thing to write.
@@ -142,11 +170,15 @@ impl Session {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let own = match &self.phase {
-            Phase::Opening { deadline } | Phase::Closing { deadline, .. } => Some(*deadline),
-            _ => None,
+        let own = match self.phase {
+            Phase::Opening { deadline, .. } | Phase::Closing { deadline, .. } => Some(deadline),
+            Phase::Away { away, dial_at } => {
+                Some(dial_at.unwrap_or(Instant::NEVER).min(self.given_up_at(away)))
+            }
+            Phase::Idle | Phase::Open | Phase::Ended => None,
         };
-        [own, self.requests.next_deadline()].into_iter().flatten().min()
+        let all = [own, self.requests.next_deadline(), self.next_beat(), self.next_ack()];
+        all.into_iter().flatten().min()
     }
 
     fn handle_message(&mut self, now: Now, received: Received) {
@@ -155,6 +187,12 @@ impl Session {
             Ok(message) => message,
             Err(error) => return self.handle_unreadable(&envelope, error),
         };
+        if envelope.event_seq.is_some() {
+            let foreign = envelope.job_id.as_ref().is_some_and(|job_id| self.jobs.is_foreign(job_id));
+            if !self.in_sequence(now, envelope.event_seq, !foreign) {
+                return;
+            }
+        }
         match message {
             Message::JobEvent(event) => self.handle_event(envelope, event),
             Message::JobResult(result) => self.handle_end(envelope, JobEnd::from(result)),
@@ -162,6 +200,8 @@ impl Session {
             Message::JobAccepted(accepted) => self.handle_accepted(accepted),
             Message::JobCancelled(cancelled) => self.handle_cancelled(envelope.job_id, cancelled.request_id),
             Message::SessionError(error) => self.handle_error(now, error, envelope.job_id),
+            Message::SessionJobs(page) => self.handle_jobs(page),
+            Message::JobSubscribed(subscribed) => self.handle_subscribed(subscribed),
             Message::SessionPing(ping) => {
                 let pong = Pong { ping_nonce: ping.nonce, received_at: Some(now.wall) };
                 self.say(now, &pong, |_| {});
@@ -169,7 +209,7 @@ impl Session {
             Message::SessionClosed(_) | Message::SessionBye(_) => self.handle_closed(),
             _ => tracing::debug!(message_type = %envelope.message_type, "message ignored"),
         }
-        if !self.requests.has_open_submit() {
+        if !self.requests.may_begin_jobs() {
             self.jobs.drop_early();
         }
         self.send_waiting();
@@ -208,10 +248,7 @@ impl Session {
     }
 
     fn session_id(&self) -> Option<SessionId> {
-        match &self.phase {
-            Phase::Open { session_id, .. } | Phase::Closing { session_id, .. } => session_id.clone(),
-            Phase::Idle | Phase::Opening { .. } | Phase::Ended => None,
-        }
+        self.standing.session_id.clone()
     }
 
     fn envelope<P: Payload>(&mut self, now: Now, payload: &P) -> Envelope {
@@ -223,6 +260,13 @@ impl Session {
     fn say<P: Payload>(&mut self, now: Now, payload: &P, dress: impl FnOnce(&mut Envelope)) {
         let mut envelope = self.envelope(now, payload);
         dress(&mut envelope);
+        self.pulse.said = now.monotonic;
         self.out.push_back(Transmit::Frame(envelope.encode()));
+    }
+
+    fn say_if_open<P: Payload>(&mut self, now: Now, payload: &P, dress: impl FnOnce(&mut Envelope)) {
+        if matches!(self.phase, Phase::Open) {
+            self.say(now, payload, dress);
+        }
     }
 }

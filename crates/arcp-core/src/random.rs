@@ -25,6 +25,10 @@ impl Ids {
         Self(random)
     }
 
+    pub(crate) fn random(&mut self) -> u128 {
+        self.0.random()
+    }
+
     pub(crate) fn ulid(&mut self, now: Now) -> Ulid {
         let millis = u64::try_from(now.wall.as_millis()).unwrap_or(0);
         Ulid::from_parts(millis, self.0.random())

@@ -10,6 +10,9 @@ use arcp_proto::Timestamp;
 pub struct Instant(Duration);
 
 impl Instant {
+    /// A point that never comes.
+    pub const NEVER: Self = Self(Duration::MAX);
+
     /// The point `elapsed` after the origin.
     pub const fn after_origin(elapsed: Duration) -> Self {
         Self(elapsed)

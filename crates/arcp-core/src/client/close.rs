@@ -11,16 +11,16 @@ impl Session {
     /// [`Event::Ended`](super::Event::Ended) follows when the runtime has answered or its time is up.
     pub fn close(&mut self, now: Now, reason: Option<String>) {
         match &self.phase {
-            Phase::Open { session_id, .. } => {
-                let session_id = session_id.clone();
+            Phase::Open => {
                 self.say(now, &Close { reason: reason.clone() }, |_| {});
                 let deadline = now.monotonic + self.config.close_timeout;
-                self.phase = Phase::Closing { session_id, deadline, reason };
+                self.phase = Phase::Closing { deadline, reason };
             }
             Phase::Idle | Phase::Opening { .. } => {
                 self.out.push_back(Transmit::Close);
                 self.end(Loss::Closed);
             }
+            Phase::Away { .. } => self.end(Loss::Closed),
             Phase::Closing { .. } | Phase::Ended => {}
         }
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use arcp_proto::session::Peer;
 use arcp_proto::{BearerToken, Feature, Features};
 
+use super::{Backoff, ResumeState};
+
 /// The configuration of a [`Session`](super::Session).
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -18,6 +20,10 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// How long to wait for the answer to a request. 30 s.
     pub request_timeout: Duration,
+    /// How to come back after the connection was lost; `None` ends the session then.
+    pub reconnect: Option<Backoff>,
+    /// A session to begin with, left by another process.
+    pub resume: Option<ResumeState>,
     /// How long to wait for `session.closed` before closing without it. 250 ms.
     pub close_timeout: Duration,
 }
@@ -31,6 +37,8 @@ impl Config {
             features: implemented_features(),
             handshake_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            reconnect: None,
+            resume: None,
             close_timeout: Duration::from_millis(250),
         }
     }
@@ -39,10 +47,15 @@ impl Config {
 /// The features that this version of the client machine implements.
 pub fn implemented_features() -> Features {
     let features = [
+        Feature::Heartbeat,
+        Feature::Ack,
+        Feature::ListJobs,
+        Feature::Subscribe,
         Feature::LeaseExpiresAt,
         Feature::CostBudget,
         Feature::ModelUse,
         Feature::Progress,
+        Feature::ResultChunk,
         Feature::AgentVersions,
     ];
     features.into_iter().collect()

@@ -1,7 +1,7 @@
 //! What a client session tells its application.
 
-use arcp_proto::job::{Accepted, Event as JobEvent, FinalStatus, JobError, JobResult};
-use arcp_proto::session::{AgentInfo, Peer};
+use arcp_proto::job::{Accepted, Event as JobEvent, FinalStatus, JobError, JobResult, Subscribed};
+use arcp_proto::session::{AgentInfo, Jobs, Peer};
 use arcp_proto::{DecodeError, ErrorCode, ErrorPayload, Features, JobId, SessionId};
 
 /// Names a request towards the machine; never used twice.
@@ -14,6 +14,35 @@ pub struct RequestKey(pub(super) u64);
 pub enum Event {
     /// The session is open (§6.2).
     Opened(Opened),
+    /// The connection was lost, and the session is about to be resumed: nothing that it holds is lost.
+    Disconnected,
+    /// Make a new connection and tell [`handle_connected`](super::Session::handle_connected) or
+    /// [`handle_connect_failed`](super::Session::handle_connect_failed). The old one, if it still is, is of no more use.
+    Connect,
+    /// The session was resumed (§6.3): what was missed follows.
+    Resumed,
+    /// How far has the application come? Tell [`acknowledge`](super::Session::acknowledge).
+    AcknowledgeDue,
+    /// A page of jobs (§6.6).
+    Jobs {
+        /// The request.
+        request: RequestKey,
+        /// The page.
+        page: Box<Jobs>,
+    },
+    /// A subscription has begun (§7.6).
+    Subscribed {
+        /// The request.
+        request: RequestKey,
+        /// What may be known of the job.
+        subscribed: Box<Subscribed>,
+    },
+    /// The connection was lost before a request was answered that cannot be repeated without harm. It may have been carried
+    /// out; ask again.
+    Interrupted {
+        /// The request.
+        request: RequestKey,
+    },
     /// The handshake was refused (§6.1, §6.2); the session never opened. [`Event::Ended`] follows.
     HandshakeRefused(ErrorPayload),
     /// A submit was accepted (§7.1). Two submits with one idempotency key may be told the same job.
@@ -120,6 +149,12 @@ pub enum Loss {
     /// The runtime refused; [`Event::HandshakeRefused`] said why.
     #[error("runtime refused the session")]
     Refused,
+    /// The connection was lost, and the runtime could not be reached again while it kept the session.
+    #[error("runtime could not be reached again while it kept the session")]
+    WindowOver,
+    /// The runtime did not give the session back; [`Event::HandshakeRefused`] said why.
+    #[error("runtime did not give the session back")]
+    ResumeRefused,
     /// The connection went.
     #[error("connection was lost")]
     ConnectionLost,

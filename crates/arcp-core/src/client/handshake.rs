@@ -1,7 +1,7 @@
 //! The client's half of the handshake (§6.1, §6.2).
 
 use arcp_proto::session::{Auth, ClientCapabilities, Hello, Welcome};
-use arcp_proto::{ErrorCode, ErrorPayload, Message, MessageType};
+use arcp_proto::{ErrorCode, ErrorPayload, Message, MessageType, SessionId};
 
 use super::{Event, Loss, Opened, Phase, Session, Transmit};
 use crate::incoming::Received;
@@ -9,9 +9,12 @@ use crate::time::Now;
 
 impl Session {
     pub(super) fn introduce(&mut self, now: Now) {
-        if !matches!(self.phase, Phase::Idle) {
-            return;
-        }
+        let away = match self.phase {
+            Phase::Idle => None,
+            Phase::Away { away, .. } => Some(away),
+            _ => return,
+        };
+        let resume = self.resume_block();
         let hello = Hello {
             client: Some(self.config.identity.clone()),
             auth: Some(Auth::bearer(self.config.token.clone())),
@@ -20,25 +23,24 @@ impl Session {
                 features: self.config.features.clone(),
                 agents: None,
             },
+            resume,
             ..Hello::default()
         };
-        self.say(now, &hello, |_| {});
-        self.phase = Phase::Opening { deadline: now.monotonic + self.config.handshake_timeout };
+        (self.pulse.heard, self.pulse.said) = (now.monotonic, now.monotonic);
+        let mut envelope = self.envelope(now, &hello);
+        envelope.session_id = None;
+        self.out.push_back(Transmit::Frame(envelope.encode()));
+        self.phase = Phase::Opening { deadline: now.monotonic + self.config.handshake_timeout, away };
     }
 
-    pub(super) fn handle_answer_to_hello(&mut self, received: Received) {
+    pub(super) fn handle_answer_to_hello(&mut self, now: Now, received: Received) {
         let Received { envelope, message } = received;
         match message {
             Ok(Message::SessionWelcome(welcome)) => {
-                let Welcome { session_id, runtime, capabilities, .. } = welcome;
-                let session_id = session_id.or(envelope.session_id);
-                let features = self.config.features.intersection(&capabilities.features);
-                self.phase = Phase::Open { session_id: session_id.clone(), features: features.clone() };
-                let agents = capabilities.agents;
-                self.events.push_back(Event::Opened(Opened { session_id, runtime, features, agents }));
-                self.open_requests();
+                let session_id = welcome.session_id.clone().or(envelope.session_id);
+                self.welcomed(now, welcome, session_id);
             }
-            Ok(Message::SessionError(error)) => self.handshake_refused(error.error),
+            Ok(Message::SessionError(error)) => self.handshake_refused(now, error.error),
             Err(error)
                 if matches!(
                     envelope.message_type,
@@ -46,7 +48,7 @@ impl Session {
                 ) =>
             {
                 let message = format!("{} cannot be read: {error}", envelope.message_type);
-                self.handshake_refused(ErrorPayload::new(ErrorCode::InvalidRequest, message));
+                self.handshake_refused(now, ErrorPayload::new(ErrorCode::InvalidRequest, message));
             }
             Ok(_) | Err(_) => {
                 tracing::debug!(message_type = %envelope.message_type, "message before the welcome ignored")
@@ -54,7 +56,31 @@ impl Session {
         }
     }
 
-    fn handshake_refused(&mut self, error: ErrorPayload) {
+    fn welcomed(&mut self, now: Now, welcome: Welcome, session_id: Option<SessionId>) {
+        let Phase::Opening { away, .. } = self.phase else { return };
+        let features = self.config.features.intersection(&welcome.capabilities.features);
+        let asked = self.resume_block().is_some();
+        let same = self.stand(&welcome, session_id.clone(), features.clone());
+        if asked && !same {
+            let message = "runtime answered with another session";
+            return self.resume_refused(now, ErrorPayload::new(ErrorCode::ResumeWindowExpired, message));
+        }
+        self.phase = Phase::Open;
+        if away.is_some() {
+            self.events.push_back(Event::Resumed);
+            self.ask_again();
+        } else {
+            let Welcome { runtime, capabilities, .. } = welcome;
+            let agents = capabilities.agents;
+            self.events.push_back(Event::Opened(Opened { session_id, runtime, features, agents }));
+        }
+        self.open_requests();
+    }
+
+    fn handshake_refused(&mut self, now: Now, error: ErrorPayload) {
+        if matches!(self.phase, Phase::Opening { away: Some(_), .. }) {
+            return self.resume_refused(now, error);
+        }
         self.events.push_back(Event::HandshakeRefused(error));
         self.out.push_back(Transmit::Close);
         self.end(Loss::Refused);

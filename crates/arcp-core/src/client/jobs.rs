@@ -1,6 +1,6 @@
 //! Jobs as their client sees them: what belongs to which, and what comes too early.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use arcp_proto::job::{Accepted, Event as JobEvent, JobError};
 use arcp_proto::{DecodeError, Envelope, JobId, MessageType};
@@ -8,14 +8,15 @@ use arcp_proto::{DecodeError, Envelope, JobId, MessageType};
 use super::{Event, JobEnd, Session};
 
 /// Messages that may wait for the `job.accepted` of their job.
-const MAX_EARLY: usize = 1_024;
+const MAX_EARLY: usize = 65_536;
 
 /// Jobs that are remembered after there is nothing more to be told of them.
 const MAX_PAST: usize = 1_024;
 
 #[derive(Default)]
 pub(super) struct Jobs {
-    live: HashSet<JobId>,
+    /// Jobs that are followed; whether they are this session's own.
+    live: HashMap<JobId, bool>,
     /// Messages of jobs that no `job.accepted` has named yet, oldest first.
     early: VecDeque<(JobId, Event)>,
     /// Jobs that have ended, or that nobody here asked for; the latest last. What is still said of them is no news,
@@ -26,7 +27,7 @@ pub(super) struct Jobs {
 impl Jobs {
     /// Whether this job has been accepted, be it that it has ended or is nobody's.
     pub(super) fn knows(&self, job_id: &JobId) -> bool {
-        self.live.contains(job_id) || self.past.contains(job_id)
+        self.live.contains_key(job_id) || self.past.contains(job_id)
     }
 
     /// Forgets what came too early: no `job.accepted` is expected.
@@ -34,11 +35,16 @@ impl Jobs {
         self.early.clear();
     }
 
+    /// Whether a job is followed as somebody else's.
+    pub(super) fn is_foreign(&self, job_id: &JobId) -> bool {
+        self.live.get(job_id) == Some(&false)
+    }
+
     fn is_early(&self, job_id: &JobId) -> bool {
         self.early.iter().any(|(job, _)| job == job_id)
     }
 
-    fn put_past(&mut self, job_id: JobId) {
+    pub(super) fn put_past(&mut self, job_id: JobId) {
         self.live.remove(&job_id);
         self.early.retain(|(job, _)| *job != job_id);
         if !self.past.contains(&job_id) {
@@ -55,13 +61,13 @@ impl Session {
         let job_id = accepted.job_id.clone();
         if accepted.parent_job_id.is_some() {
             // A delegated job: it never answers a submit (§10).
-            self.begin(job_id);
+            self.begin(job_id, true);
             return;
         }
         match self.requests.accepted(accepted.request_id.as_ref()) {
             Some(Some(request)) => {
                 self.events.push_back(Event::Accepted { request, accepted: Box::new(accepted) });
-                self.begin(job_id);
+                self.begin(job_id, true);
             }
             Some(None) => {
                 tracing::warn!(%job_id, "job was accepted after its submit had timed out");
@@ -75,14 +81,14 @@ impl Session {
     }
 
     /// A job that nobody here waits for; if it is one of ours already it stays that.
-    fn disown(&mut self, job_id: JobId) {
-        if !self.jobs.live.contains(&job_id) {
+    pub(super) fn disown(&mut self, job_id: JobId) {
+        if !self.jobs.live.contains_key(&job_id) {
             self.jobs.put_past(job_id);
         }
     }
 
     /// A job is known from now on; what came too early is told now.
-    fn begin(&mut self, job_id: JobId) {
+    pub(super) fn begin(&mut self, job_id: JobId, own: bool) {
         let early = std::mem::take(&mut self.jobs.early);
         let (mine, others): (VecDeque<_>, VecDeque<_>) =
             early.into_iter().partition(|(job, _)| *job == job_id);
@@ -93,7 +99,7 @@ impl Session {
             self.jobs.put_past(job_id);
         } else {
             self.jobs.past.retain(|past| *past != job_id);
-            self.jobs.live.insert(job_id);
+            *self.jobs.live.entry(job_id).or_default() |= own;
         }
     }
 
@@ -113,7 +119,7 @@ impl Session {
         for request in self.requests.job_ended(&job_id) {
             self.events.push_back(Event::CancelAcknowledged { request });
         }
-        let live = self.jobs.live.contains(&job_id);
+        let live = self.jobs.live.contains_key(&job_id);
         self.tell(job_id.clone(), Event::JobEnded { job_id: job_id.clone(), end });
         if live {
             self.jobs.put_past(job_id);
@@ -123,7 +129,7 @@ impl Session {
     /// A `job.error` ends its job, but for those by which some runtimes refuse a request.
     pub(super) fn handle_job_error(&mut self, envelope: Envelope, error: JobError) {
         let refused = match &envelope.job_id {
-            Some(job_id) if self.jobs.live.contains(job_id) => {
+            Some(job_id) if self.jobs.live.contains_key(job_id) => {
                 self.requests.refused_on(job_id, &error.error.code)
             }
             Some(job_id) if self.jobs.knows(job_id) => self.requests.take_cancel(job_id),
@@ -151,9 +157,9 @@ impl Session {
     }
 
     fn tell(&mut self, job_id: JobId, event: Event) {
-        if self.jobs.live.contains(&job_id) {
+        if self.jobs.live.contains_key(&job_id) {
             self.events.push_back(event);
-        } else if !self.jobs.knows(&job_id) && self.requests.has_open_submit() {
+        } else if !self.jobs.knows(&job_id) && self.requests.may_begin_jobs() {
             self.jobs.early.push_back((job_id, event));
             if self.jobs.early.len() > MAX_EARLY {
                 self.jobs.early.pop_front();

@@ -17,7 +17,7 @@ pub(super) struct Requests {
     /// Sent, unanswered, oldest first.
     open: VecDeque<Open>,
     /// Not sent yet.
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Open>,
     /// Whether the runtime names the request that it answers; unknown until it has accepted a job.
     names_requests: Option<bool>,
     next_key: u64,
@@ -29,23 +29,27 @@ struct Open {
     id: MessageId,
     kind: Kind,
     deadline: Instant,
-}
-
-struct Waiting {
-    open: Open,
+    /// As it was asked, to be asked again after a resume.
     frame: ByteString,
 }
 
 #[derive(Clone, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Submit,
     Cancel(JobId),
+    List,
+    Subscribe(JobId),
 }
 
 impl Session {
     /// Submits a job (§7.1). Answered by [`Event::Accepted`], [`Event::Refused`] or [`Event::TimedOut`].
     pub fn submit(&mut self, now: Now, submit: &Submit, trace: Option<&TraceContext>) -> RequestKey {
-        let mut envelope = self.envelope(now, submit);
+        let mut submit = submit.clone();
+        if submit.idempotency_key.is_none() && self.config.reconnect.is_some() {
+            // With a key it can be asked again after a cut, and still be one job (§7.2).
+            submit.idempotency_key = Some(format!("auto_{}", self.ids.ulid(now)));
+        }
+        let mut envelope = self.envelope(now, &submit);
         if let Some(trace) = trace {
             envelope.trace_id = Some(trace.trace_id);
             if let Ok(context) = Json::encode(trace) {
@@ -65,18 +69,33 @@ impl Session {
         self.request(now, envelope, Kind::Cancel(job_id))
     }
 
-    fn request(&mut self, now: Now, envelope: arcp_proto::Envelope, kind: Kind) -> RequestKey {
+    pub(super) fn request(&mut self, now: Now, envelope: arcp_proto::Envelope, kind: Kind) -> RequestKey {
         self.requests.next_key += 1;
         let key = RequestKey(self.requests.next_key);
         let deadline = now.monotonic + self.config.request_timeout;
-        let open = Open { key: Some(key), id: envelope.id.clone(), kind, deadline };
-        self.requests.waiting.push_back(Waiting { open, frame: envelope.encode() });
+        let open = Open { key: Some(key), id: envelope.id.clone(), kind, deadline, frame: envelope.encode() };
+        self.requests.waiting.push_back(open);
         if matches!(self.phase, Phase::Ended) {
             self.requests.waiting.clear();
             self.events.push_back(Event::TimedOut { request: key });
         }
+        self.pulse.said = now.monotonic;
         self.send_waiting();
         key
+    }
+
+    /// The session was resumed: what was not answered is asked again, in order. What cannot be repeated without harm is
+    /// reported instead.
+    pub(super) fn ask_again(&mut self) {
+        let unanswered = std::mem::take(&mut self.requests.open);
+        for open in unanswered.into_iter().rev() {
+            let Some(request) = open.key else { continue };
+            match open.kind {
+                // It may have begun: a second one would replay the history twice.
+                Kind::Subscribe(_) => self.events.push_back(Event::Interrupted { request }),
+                Kind::Submit | Kind::Cancel(_) | Kind::List => self.requests.waiting.push_front(open),
+            }
+        }
     }
 
     /// The session is open: what was asked before may go out, now with its session id.
@@ -93,15 +112,15 @@ impl Session {
 
     /// Sends what may be sent: towards a runtime that does not name requests, one submit at a time.
     pub(super) fn send_waiting(&mut self) {
-        if !matches!(self.phase, Phase::Open { .. }) {
+        if !matches!(self.phase, Phase::Open) {
             return;
         }
         while let Some(next) = self.requests.waiting.front() {
-            if next.open.kind == Kind::Submit && self.requests.must_wait() {
+            if next.kind == Kind::Submit && self.requests.must_wait() {
                 return;
             }
-            if let Some(Waiting { open, frame }) = self.requests.waiting.pop_front() {
-                self.out.push_back(Transmit::Frame(frame));
+            if let Some(open) = self.requests.waiting.pop_front() {
+                self.out.push_back(Transmit::Frame(open.frame.clone()));
                 self.requests.open.push_back(open);
             }
         }
@@ -134,7 +153,7 @@ impl Requests {
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let open = self.open.iter().filter(|open| open.key.is_some()).map(|open| open.deadline);
-        open.chain(self.waiting.iter().map(|waiting| waiting.open.deadline)).min()
+        open.chain(self.waiting.iter().map(|waiting| waiting.deadline)).min()
     }
 
     /// The submit that a `job.accepted` answers: `Some(None)` if that had timed out, `None` if it answers none.
@@ -146,6 +165,26 @@ impl Requests {
         }
     }
 
+    /// The request that a `session.jobs` answers.
+    pub(super) fn listed(&mut self, request_id: Option<&MessageId>) -> Option<Option<RequestKey>> {
+        match request_id {
+            Some(id) => self.take(|open| open.id == *id && open.kind == Kind::List),
+            None => self.take(|open| open.kind == Kind::List),
+        }
+    }
+
+    /// The request that a `job.subscribed` answers.
+    pub(super) fn subscribed(
+        &mut self,
+        request_id: Option<&MessageId>,
+        job_id: &JobId,
+    ) -> Option<Option<RequestKey>> {
+        self.take(|open| {
+            let named = request_id.is_none_or(|id| open.id == *id);
+            named && matches!(&open.kind, Kind::Subscribe(job) if job == job_id)
+        })
+    }
+
     /// The request that a refusal names.
     pub(super) fn refused(&mut self, request_id: &MessageId) -> Option<Option<RequestKey>> {
         self.take(|open| open.id == *request_id)
@@ -153,7 +192,11 @@ impl Requests {
 
     /// The request that a refusal without a name answers: what was asked of its job, or else the oldest one.
     pub(super) fn refused_unnamed(&mut self, job_id: Option<&JobId>) -> Option<Option<RequestKey>> {
-        job_id.and_then(|job_id| self.take_cancel(job_id)).or_else(|| self.take(|_| true))
+        let about_job = job_id.and_then(|job_id| self.take_cancel(job_id));
+        if about_job.is_none() && self.names_requests == Some(true) {
+            return None; // it would have named the request: this is about none of them
+        }
+        about_job.or_else(|| self.take(|_| true))
     }
 
     /// The cancel of this job.
@@ -199,8 +242,9 @@ impl Requests {
         ended
     }
 
-    pub(super) fn has_open_submit(&self) -> bool {
-        self.open.iter().any(|open| open.kind == Kind::Submit)
+    /// Whether an answer may come that begins a job which is not known yet.
+    pub(super) fn may_begin_jobs(&self) -> bool {
+        self.open.iter().any(|open| matches!(open.kind, Kind::Submit | Kind::Subscribe(_)))
     }
 
     fn take(&mut self, wanted: impl Fn(&Open) -> bool) -> Option<Option<RequestKey>> {
@@ -222,9 +266,9 @@ impl Requests {
             self.take(|open| open.key.is_none());
         }
         self.waiting.retain(|waiting| {
-            let due = waiting.open.deadline <= now;
+            let due = waiting.deadline <= now;
             if due {
-                late.extend(waiting.open.key);
+                late.extend(waiting.key);
             }
             !due
         });

@@ -31,7 +31,10 @@ fn the_hello_is_exactly_this() {
                 "auth": { "scheme": "bearer", "token": "alice-token" },
                 "capabilities": {
                     "encodings": ["json"],
-                    "features": ["lease_expires_at", "cost.budget", "model.use", "progress", "agent_versions"]
+                    "features": [
+                        "heartbeat", "ack", "list_jobs", "subscribe", "lease_expires_at", "cost.budget",
+                        "model.use", "progress", "result_chunk", "agent_versions"
+                    ]
                 }
             }
         })
@@ -94,21 +97,21 @@ fn a_runtime_that_does_not_answer_is_given_up() {
 #[test]
 fn a_connection_may_be_lost_in_every_phase() {
     let mut idle = Desk::new();
-    idle.machine.handle_disconnected();
+    idle.machine.handle_disconnected(idle.clock.now());
     assert_eq!(idle.is_told(), ["over BeforeWelcome"]);
     let mut opening = Desk::connected();
     opening.submits();
-    opening.machine.handle_disconnected();
+    opening.machine.handle_disconnected(opening.clock.now());
     assert_eq!(opening.is_told(), ["over BeforeWelcome"]);
     let mut open = Desk::with_job(true);
     open.submits();
-    open.machine.handle_disconnected();
-    open.machine.handle_disconnected();
+    open.machine.handle_disconnected(open.clock.now());
+    open.machine.handle_disconnected(open.clock.now());
     assert_eq!(open.is_told(), ["over ConnectionLost"]);
     assert_eq!(open.machine.poll_timeout(), None);
     let mut closing = Desk::open();
     closing.closes();
-    closing.machine.handle_disconnected();
+    closing.machine.handle_disconnected(closing.clock.now());
     assert_eq!(closing.is_told(), ["over Closed"]);
 }
 
@@ -129,7 +132,7 @@ fn what_is_asked_early_waits_for_the_session() {
 fn what_is_asked_after_the_end_is_answered_under_a_name_of_its_own() {
     let mut desk = Desk::open();
     let before = desk.submits();
-    desk.machine.handle_disconnected();
+    desk.machine.handle_disconnected(desk.clock.now());
     let after = desk.submits();
     assert_ne!(before, after);
     assert_eq!(desk.is_told(), ["over ConnectionLost", "#2 timed out"]);
@@ -550,4 +553,13 @@ fn a_close_before_the_welcome_is_a_close_at_once() {
     assert_eq!(types(&desk.says()), ["session.hello"]);
     assert!(desk.closed);
     assert_eq!(desk.is_told(), ["over Closed"]);
+}
+
+#[test]
+fn an_unnamed_error_of_a_runtime_that_names_requests_refuses_none_of_them() {
+    let mut desk = Desk::with_job(true);
+    desk.submits();
+    desk.says();
+    desk.hears(&session_error("INVALID_REQUEST", None));
+    assert_eq!(desk.is_told(), Vec::<String>::new());
 }

@@ -18,6 +18,7 @@ mod pair;
 mod peer;
 mod played;
 mod random;
+mod reconnect;
 mod result;
 mod resume;
 mod submit;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use arcp_core::Incoming;
-use arcp_core::client::{Config, Session, Transmit};
+use arcp_core::client::{Backoff, Config, Event, Session, Transmit};
 use arcp_core::runtime::ConnectionKey;
 use arcp_proto::BearerToken;
 use arcp_proto::job::Submit;
@@ -21,9 +21,13 @@ pub(crate) struct Pair {
     pub(crate) client: Session,
     pub(crate) delay: Duration,
     connection: Option<ConnectionKey>,
+    /// Whether a connection can be made.
+    pub(crate) reachable: bool,
     to_host: VecDeque<(Duration, Option<String>)>,
     to_client: VecDeque<(Duration, Option<String>)>,
     told: Vec<String>,
+    /// The numbers of the events that the application was told, in that order.
+    pub(crate) seen: Vec<u64>,
     /// Every frame, either way, in the order in which it was sent.
     pub(crate) transcript: Vec<String>,
 }
@@ -34,16 +38,32 @@ impl Pair {
     }
 
     pub(crate) fn seeded(seed: u64, delay: Duration) -> Self {
+        Self::with(seed, delay, |_| {})
+    }
+
+    /// A pair with an open session, whose client comes back after a cut.
+    pub(crate) fn resilient(seed: u64, delay: Duration) -> Self {
+        let mut pair = Self::with(seed, delay, |config| config.reconnect = Some(Backoff::default()));
+        pair.connect();
+        pair.run_for(seconds(1));
+        assert!(pair.is_told()[0].starts_with("opened sess_"));
+        pair
+    }
+
+    fn with(seed: u64, delay: Duration, configure: impl FnOnce(&mut Config)) -> Self {
         let identity = Identity { name: "client".to_owned(), version: "0".to_owned() };
-        let config = Config::new(identity, BearerToken::new("alice-token"));
+        let mut config = Config::new(identity, BearerToken::new("alice-token"));
+        configure(&mut config);
         Self {
             host: Host::seeded(seed, |_| {}),
             client: Session::new(config, Box::new(seeded(seed ^ 0xff))),
             delay,
             connection: None,
+            reachable: true,
             to_host: VecDeque::new(),
             to_client: VecDeque::new(),
             told: Vec::new(),
+            seen: Vec::new(),
             transcript: Vec::new(),
         }
     }
@@ -69,7 +89,7 @@ impl Pair {
         self.to_client.clear();
         if let Some(connection) = self.connection.take() {
             self.host.machine.handle_disconnected(self.host.now(), connection);
-            self.client.handle_disconnected();
+            self.client.handle_disconnected(self.host.now());
             self.host.settle();
         }
     }
@@ -136,6 +156,20 @@ impl Pair {
     /// Puts what both sides have to send on its way.
     fn exchange(&mut self) {
         self.host.settle();
+        while let Some(event) = self.client.poll_event() {
+            match &event {
+                Event::Connect => self.dial(),
+                Event::AcknowledgeDue => {
+                    let seq = self.client.last_event_seq();
+                    self.client.acknowledge(self.host.now(), seq);
+                }
+                Event::Job { event_seq, .. } => {
+                    self.seen.push(event_seq.expect("our runtime numbers its events"));
+                    self.told.push(in_words(&event));
+                }
+                _ => self.told.push(in_words(&event)),
+            }
+        }
         let arrival = self.host.clock.0 + self.delay;
         while let Some(transmit) = self.client.poll_transmit() {
             let frame = match transmit {
@@ -152,9 +186,22 @@ impl Pair {
                 self.to_client.push_back((arrival, frame));
             }
         }
-        while let Some(event) = self.client.poll_event() {
-            self.told.push(in_words(&event));
+    }
+
+    /// Makes a new connection, if one can be made. What was on its way over the old one is gone.
+    fn dial(&mut self) {
+        if !self.reachable {
+            return self.client.handle_connect_failed(self.host.now());
         }
+        self.lose_link();
+        self.connect();
+    }
+
+    /// The link is gone, and neither side has learnt of it.
+    pub(crate) fn lose_link(&mut self) {
+        self.to_host.clear();
+        self.to_client.clear();
+        self.connection = None;
     }
 
     /// What the application is told since the last time, in words, with the job's name left out.

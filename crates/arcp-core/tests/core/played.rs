@@ -33,6 +33,15 @@ pub(crate) fn in_words(event: &Event) -> String {
         Event::Opened(opened) => {
             format!("opened {}", opened.session_id.as_ref().map_or("-", |id| id.as_str()))
         }
+        Event::Disconnected => "disconnected".to_owned(),
+        Event::Connect => "dials".to_owned(),
+        Event::Resumed => "resumed".to_owned(),
+        Event::AcknowledgeDue => "is asked how far it has come".to_owned(),
+        Event::Jobs { request, page } => format!("{} lists {}", name(*request), page.jobs.len()),
+        Event::Subscribed { request, subscribed } => {
+            format!("{} subscribed {}", name(*request), subscribed.job_id)
+        }
+        Event::Interrupted { request } => format!("{} interrupted", name(*request)),
         Event::HandshakeRefused(error) => format!("handshake refused {}", error.code),
         Event::Accepted { request, accepted } => format!("{} accepted {}", name(*request), accepted.job_id),
         Event::CancelAcknowledged { request } => format!("{} acknowledged", name(*request)),

@@ -1,0 +1,74 @@
+//! The client's half of heartbeats (§6.4) and of acknowledgements (§6.5).
+
+use std::time::Duration;
+
+use arcp_proto::Feature;
+use arcp_proto::session::{Ack, Ping};
+
+use super::{Event, Loss, Phase, Session, Transmit};
+use crate::time::{Instant, Now};
+
+/// Acknowledgements are at least this far apart.
+const ACK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What was last heard and said, and what is to be said next.
+#[derive(Default)]
+pub(super) struct Pulse {
+    pub(super) heard: Instant,
+    pub(super) said: Instant,
+    acknowledged: u64,
+    ack_at: Option<Instant>,
+}
+
+impl Session {
+    /// When something has to be said, or has to have been heard.
+    pub(super) fn next_beat(&self) -> Option<Instant> {
+        let interval = self.standing.heartbeat.filter(|_| matches!(self.phase, Phase::Open))?;
+        Some((self.pulse.said + interval).min(self.pulse.heard + interval * 2))
+    }
+
+    pub(super) fn beat_if_due(&mut self, now: Now) {
+        if self.next_beat().is_none_or(|at| at > now.monotonic) {
+            return;
+        }
+        let Some(interval) = self.standing.heartbeat else { return };
+        if self.pulse.heard + interval * 2 <= now.monotonic {
+            tracing::debug!("nothing was heard of the runtime for two intervals");
+            self.out.push_back(Transmit::Close);
+            return self.lose(now, Loss::ConnectionLost);
+        }
+        let nonce = format!("p_{}", self.ids.ulid(now));
+        self.say(now, &Ping { nonce, sent_at: Some(now.wall) }, |_| {});
+    }
+
+    /// Something numbered has come: it is to be acknowledged in a while.
+    pub(super) fn ack_later(&mut self, now: Now) {
+        if self.pulse.ack_at.is_none() && self.standing.features.contains(&Feature::Ack) {
+            self.pulse.ack_at = Some(now.monotonic + ACK_INTERVAL);
+        }
+    }
+
+    pub(super) fn next_ack(&self) -> Option<Instant> {
+        self.pulse.ack_at.filter(|_| matches!(self.phase, Phase::Open))
+    }
+
+    pub(super) fn ack_if_due(&mut self, now: Now) {
+        if self.next_ack().is_some_and(|at| at <= now.monotonic) {
+            self.pulse.ack_at = None;
+            self.events.push_back(Event::AcknowledgeDue);
+        }
+    }
+
+    /// Answers [`Event::AcknowledgeDue`]: the application has taken everything up to and including this number. Numbers
+    /// that are not new are not sent.
+    pub fn acknowledge(&mut self, now: Now, last_processed_seq: u64) {
+        let processed = last_processed_seq.min(self.standing.last_event_seq);
+        if processed > self.pulse.acknowledged && matches!(self.phase, Phase::Open) {
+            self.pulse.acknowledged = processed;
+            self.say(now, &Ack { last_processed_seq: processed }, |_| {});
+        }
+        if self.pulse.acknowledged < self.standing.last_event_seq {
+            self.ack_later(now);
+        }
+    }
+}

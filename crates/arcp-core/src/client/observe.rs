@@ -1,0 +1,55 @@
+//! Looking at jobs that this session did not submit: listing (§6.6) and subscribing (§7.6).
+
+use arcp_proto::JobId;
+use arcp_proto::job::{Subscribe, Subscribed, Unsubscribe};
+use arcp_proto::session::{Jobs as Page, ListJobs};
+
+use super::requests::Kind;
+use super::{Event, RequestKey, Session};
+use crate::time::Now;
+
+impl Session {
+    /// Asks for a page of jobs. Answered by [`Event::Jobs`], [`Event::Refused`] or [`Event::TimedOut`].
+    pub fn list_jobs(&mut self, now: Now, list: &ListJobs) -> RequestKey {
+        let envelope = self.envelope(now, list);
+        self.request(now, envelope, Kind::List)
+    }
+
+    /// Subscribes to a job. Answered by [`Event::Subscribed`], [`Event::Refused`], [`Event::TimedOut`], or
+    /// [`Event::Interrupted`] if the connection is lost meanwhile.
+    pub fn subscribe(&mut self, now: Now, subscribe: &Subscribe) -> RequestKey {
+        let job_id = subscribe.job_id.clone();
+        let mut envelope = self.envelope(now, subscribe);
+        envelope.job_id = Some(job_id.clone());
+        self.request(now, envelope, Kind::Subscribe(job_id))
+    }
+
+    /// Ends a subscription; there is no answer, and nothing more is told of the job.
+    pub fn unsubscribe(&mut self, now: Now, job_id: JobId) {
+        self.jobs.put_past(job_id.clone());
+        self.say_if_open(now, &Unsubscribe { job_id: job_id.clone() }, |envelope| {
+            envelope.job_id = Some(job_id)
+        });
+    }
+
+    pub(super) fn handle_jobs(&mut self, page: Page) {
+        match self.requests.listed(page.request_id.as_ref()) {
+            Some(Some(request)) => self.events.push_back(Event::Jobs { request, page: Box::new(page) }),
+            Some(None) | None => tracing::debug!("session.jobs answers no open request, ignored"),
+        }
+    }
+
+    pub(super) fn handle_subscribed(&mut self, subscribed: Subscribed) {
+        let job_id = subscribed.job_id.clone();
+        match self.requests.subscribed(subscribed.request_id.as_ref(), &job_id) {
+            Some(Some(request)) => {
+                self.events.push_back(Event::Subscribed { request, subscribed: Box::new(subscribed) });
+                self.begin(job_id, false);
+            }
+            Some(None) | None => {
+                tracing::debug!(%job_id, "job.subscribed answers no open request, ignored");
+                self.disown(job_id);
+            }
+        }
+    }
+}
