@@ -288,6 +288,32 @@ async fn two_jobs_run_at_once() {
     assert_eq!(held.result::<String>().await.unwrap(), "through");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_sessions_on_many_threads_each_get_what_is_theirs() {
+    let host = Host::start().await;
+    let mut sessions = tokio::task::JoinSet::new();
+    for number in 0..12_u64 {
+        let client = host.client(["alice", "bob", "carol"][number as usize % 3]).await;
+        sessions.spawn(async move {
+            for round in 0..15 {
+                let n = 40 * (number + 1);
+                let mut count = client.submit("count").input(&json!({ "n": n })).await.unwrap();
+                let mut sleep = client.submit("sleep").input(&json!({ "ms": LONG_MS })).await.unwrap();
+                let mut echo = client.submit("echo").input(&[number, round]).await.unwrap();
+                sleep.cancel().await.unwrap();
+                let logs: Vec<_> = count.by_ref().map(|event| log(&event).to_owned()).collect().await;
+                assert_eq!(logs, (0..n).map(|index| format!("event {index}")).collect::<Vec<_>>());
+                assert_eq!(count.result::<Value>().await.unwrap(), json!({ "count": n }));
+                assert_eq!(echo.result::<Value>().await.unwrap(), json!({ "echoed": [number, round] }));
+                assert!(matches!(sleep.result::<Value>().await, Err(JobError::Cancelled(_))));
+            }
+            client.close().await;
+        });
+    }
+    sessions.join_all().await;
+    assert!(host.runtime.shutdown().await);
+}
+
 #[tokio::test]
 async fn a_job_that_runs_too_long_is_timed_out() {
     let (_host, client) = session().await;
