@@ -212,24 +212,28 @@ fn frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_frame_end_their_connection_alone() {
+async fn bytes_that_are_no_frame_are_answered_and_end_their_connection_alone() {
     beside_a_neighbour(async |host| {
         let broken = [
-            frame(0x81, b"\xff\xfe{}"), // a text frame that is not UTF-8
-            frame(0x83, b"{}"),         // an opcode that nobody has defined
-            frame(0xf1, b"{}"),         // bits that no extension has claimed
-            frame(0x80, b"{}"),         // the continuation of nothing
-            vec![0x81, 2, b'{', b'}'],  // no mask
-            b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+            (frame(0x81, b"\xff\xfe{}"), 1007),         // a text frame that is not UTF-8
+            (frame(0x83, b"{}"), 1002),                 // an opcode that nobody has defined
+            (frame(0xf1, b"{}"), 1002),                 // bits that no extension has claimed
+            (frame(0x80, b"{}"), 1002),                 // the continuation of nothing
+            (vec![0x81, 2, b'{', b'}'], 1002),          // no mask
+            (b"GET / HTTP/1.1\r\n\r\n".to_vec(), 1002), // another protocol
         ];
-        for bytes in broken {
+        for (bytes, code) in broken {
             let mut stranger = Raw::connect(host.address).await;
             stranger.socket.get_mut().write_all(&bytes).await.unwrap();
-            stranger.receive_end().await;
+            stranger.receive_error("INVALID_REQUEST").await;
+            assert_eq!(stranger.receive_close().await, code, "{bytes:?}");
 
-            let (mut raw, _) = Raw::open(host.address, "alice").await;
+            let (mut raw, welcome) = Raw::open(host.address, "alice").await;
             raw.socket.get_mut().write_all(&bytes).await.unwrap();
-            raw.receive_end().await;
+            let error = raw.receive_type("session.error").await;
+            assert_eq!(error["session_id"], welcome["session_id"]);
+            assert_eq!(error["payload"]["code"], "INVALID_REQUEST");
+            assert_eq!(raw.receive_close().await, code, "{bytes:?}");
         }
     })
     .await;

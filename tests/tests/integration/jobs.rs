@@ -139,6 +139,21 @@ async fn a_session_without_the_feature_gets_no_progress() {
 }
 
 #[tokio::test]
+async fn a_streamed_result_is_a_result_where_chunks_were_not_negotiated() {
+    let host = Host::start().await;
+    let connector = arcp_client::ws::WsConnector::new(&host.url()).unwrap();
+    let features = arcp_client::proto::Features::none();
+    let token = crate::support::token("alice");
+    let client = Client::connect(connector, token).features(features).await.unwrap();
+    let (events, result) = run(&client, "stream", json!({ "chunks": 3, "chunk_bytes": 4 })).await;
+    assert_eq!((events.len(), result.unwrap()), (0, json!("aaaabbbbcccc")));
+    let error = failure(&client, "stream", json!({ "chunks": 3, "chunk_bytes": 4, "fail_at": 1 })).await;
+    assert_eq!(error.code(), Some(&ErrorCode::InternalError));
+    let error = failure(&client, "stream", json!({ "chunks": "3", "chunk_bytes": 4 })).await;
+    assert!(error.to_string().contains("input.chunks"), "{error}");
+}
+
+#[tokio::test]
 async fn every_kind_comes_in_order_with_a_typed_body() {
     let (_host, client) = session().await;
     let (events, result) = run(&client, "kinds", json!({})).await;
