@@ -76,7 +76,9 @@ impl Mount {
             match upgrade.await {
                 Ok(upgraded) => {
                     let transport = WsTransport::server(TokioIo::new(upgraded), config).await;
-                    runtime.serve(Box::pin(transport)).await;
+                    let serving = runtime.serve(Box::pin(transport));
+                    drop(runtime); // its owners decide how long it lives, not its clients
+                    serving.await;
                 }
                 Err(error) => tracing::debug!(%error, "connection was lost before its upgrade"),
             }
@@ -86,8 +88,8 @@ impl Mount {
 
     fn allows(&self, headers: &HeaderMap) -> bool {
         headers.get_all(header::ORIGIN).iter().all(|origin| {
-            let origin = origin.to_str().unwrap_or_default();
-            self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+            let origin = origin.to_str();
+            origin.is_ok_and(|origin| self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)))
         })
     }
 }

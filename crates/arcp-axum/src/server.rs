@@ -60,12 +60,15 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `shutdown` is done. Then nothing more is accepted, and requests in progress have 5 s.
+    /// Serves until `shutdown` is done. Then nothing more is accepted, and requests in progress have 5 s before they are
+    /// cut. Dropping the future cuts them at once.
     ///
     /// Connections that speak ARCP are the runtime's: see `Runtime::shutdown`.
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) {
         let slots = Arc::new(Semaphore::new(self.max_connections));
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let over = CancellationToken::new();
+        let cut = over.clone().drop_guard();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = async {
@@ -79,8 +82,9 @@ impl Server {
             match accepted {
                 Ok((tcp, address)) => {
                     let connection = serve_connection(tcp, address, router.clone(), stopping.clone());
+                    let over = over.clone();
                     tasks.spawn(async move {
-                        connection.await;
+                        over.run_until_cancelled(connection).await;
                         drop(slot);
                     });
                 }
@@ -94,6 +98,7 @@ impl Server {
         stopping.cancel();
         tasks.close();
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait()).await;
+        drop(cut);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
@@ -12,6 +12,7 @@ use arcp_core::{Incoming, Now, Origin};
 use arcp_proto::job::{Accepted, Submit};
 use arcp_proto::{JobId, TraceContext};
 use arcp_transport::{BoxTransport, CloseCode, CloseFrame, Frame, TransportError};
+use futures_util::future::{join_all, select_all};
 use futures_util::{Sink, SinkExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -24,8 +25,12 @@ use crate::job::Job;
 const COMMANDS: usize = 64;
 /// Events that wait for one job's application.
 const DELIVERIES: usize = 1_024;
+/// Frames that wait to be written; beyond it nothing is read, so that no peer makes us answer without end.
+const UNWRITTEN: usize = 256;
 /// How long the peer has to take its leave once the connection is being closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of that somebody waits for who closes the session.
+const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
 /// What a job is told.
 pub(crate) enum Delivery {
@@ -46,6 +51,8 @@ enum Command {
     },
     Close {
         reason: Option<String>,
+        /// Dropped when the session is closed.
+        done: oneshot::Sender<()>,
     },
 }
 
@@ -79,9 +86,10 @@ impl Commands {
     }
 
     pub(crate) async fn close(&self, reason: Option<String>) {
+        let (done, closed) = oneshot::channel();
         // If the driver is gone already, so is the session.
-        let _ = self.sender.send(Command::Close { reason }).await;
-        self.sender.closed().await;
+        let _ = self.sender.send(Command::Close { reason, done }).await;
+        let _ = closed.await;
     }
 
     async fn ask<T>(
@@ -118,6 +126,7 @@ pub(crate) async fn open(
         opened: Some(opened),
         submits: HashMap::new(),
         cancels: HashMap::new(),
+        closes: Vec::new(),
         jobs: HashMap::new(),
         undelivered: VecDeque::new(),
         out: VecDeque::new(),
@@ -151,10 +160,12 @@ struct Driver {
     opened: Option<oneshot::Sender<Result<Opened, ConnectError>>>,
     submits: HashMap<RequestKey, oneshot::Sender<Result<Granted, RequestError>>>,
     cancels: HashMap<RequestKey, oneshot::Sender<Result<(), RequestError>>>,
+    /// Who waits for the session to be closed.
+    closes: Vec<oneshot::Sender<()>>,
     /// Who follows a job: more than one, where two submits with one key are one job.
     jobs: HashMap<JobId, Vec<mpsc::Sender<Delivery>>>,
     /// What waits for room in a job's queue. While anything does, nothing is read.
-    undelivered: VecDeque<(mpsc::Sender<Delivery>, Delivery)>,
+    undelivered: Undelivered,
     out: VecDeque<Transmit>,
     unflushed: bool,
     ended: bool,
@@ -183,7 +194,8 @@ impl Driver {
         let handles_gone = self.handles_gone;
         let has_output = !self.out.is_empty() || self.unflushed;
         let Self { transport, commands, undelivered, out, unflushed, .. } = self;
-        let reads = undelivered.is_empty();
+        let delivered = undelivered.is_empty();
+        let reads = delivered && out.len() < UNWRITTEN;
         enum Turn {
             Frame(Option<Result<Frame, TransportError>>),
             Command(Option<Command>),
@@ -205,7 +217,7 @@ impl Driver {
             tokio::select! {
                 turn = io => turn,
                 command = commands.recv(), if !handles_gone => Turn::Command(command),
-                () = room(undelivered), if !reads => Turn::Room,
+                () = room(undelivered), if !delivered => Turn::Room,
                 () = tokio::time::sleep_until(deadline), if timeout.is_some() => Turn::Timeout,
             }
         };
@@ -240,7 +252,10 @@ impl Driver {
                 let request = self.machine.cancel(now, job_id, reason);
                 self.cancels.insert(request, reply);
             }
-            Some(Command::Close { reason }) => self.machine.close(now, reason),
+            Some(Command::Close { reason, done }) => {
+                self.closes.push(done);
+                self.machine.close(now, reason);
+            }
             None => {
                 // Every handle is gone. Nobody will ask for anything any more.
                 self.handles_gone = true;
@@ -258,15 +273,17 @@ impl Driver {
         while let Some(event) = self.machine.poll_event() {
             self.react(event);
         }
-        while let Some((sender, delivery)) = self.undelivered.pop_front() {
-            match sender.try_send(delivery) {
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-                Err(mpsc::error::TrySendError::Full(delivery)) => {
-                    self.undelivered.push_front((sender, delivery));
-                    return;
-                }
+        let mut blocked = VecDeque::new();
+        for (sender, delivery) in self.undelivered.drain(..) {
+            if is_blocked(&blocked, &sender) {
+                blocked.push_back((sender, delivery));
+                continue;
+            }
+            if let Err(mpsc::error::TrySendError::Full(delivery)) = sender.try_send(delivery) {
+                blocked.push_back((sender, delivery));
             }
         }
+        self.undelivered = blocked;
     }
 
     fn react(&mut self, event: CoreEvent) {
@@ -337,29 +354,56 @@ impl Driver {
     }
 
     /// Delivers what has come, writes what is left and closes, so that the peer sees it.
-    async fn leave(mut self) {
-        self.commands.close();
-        self.jobs.clear();
-        let Self { transport, out, undelivered, unflushed, .. } = &mut self;
-        let closing = async {
-            let _ = poll_fn(|cx| poll_write(transport, out, unflushed, cx)).await;
+    async fn leave(self) {
+        let Self { mut transport, mut out, mut unflushed, commands, jobs, undelivered, closes, .. } = self;
+        // Nobody waits any longer for an answer that cannot come, however long the rest takes.
+        drop((commands, jobs));
+        let closing = async move {
+            let _ = poll_fn(|cx| poll_write(&mut transport, &mut out, &mut unflushed, cx)).await;
             let _ = transport.close().await;
         };
-        let delivering = async {
-            while let Some((sender, delivery)) = undelivered.pop_front() {
-                let _ = sender.send(delivery).await;
+        let closing = async {
+            let mut closing = pin!(tokio::time::timeout(CLOSE_TIMEOUT, closing));
+            if tokio::time::timeout(CLOSE_PATIENCE, closing.as_mut()).await.is_err() {
+                drop(closes);
+                let _ = closing.await;
             }
         };
-        tokio::join!(async { drop(tokio::time::timeout(CLOSE_TIMEOUT, closing).await) }, delivering);
+        tokio::join!(closing, deliver(undelivered));
     }
 }
 
-/// Waits until the queue that is in the way has room, or its job is gone.
-async fn room(undelivered: &VecDeque<(mpsc::Sender<Delivery>, Delivery)>) {
-    if let Some((sender, _)) = undelivered.front() {
-        // Room or a closed queue: either way the next try gets on.
-        let _ = sender.reserve().await;
+type Undelivered = VecDeque<(mpsc::Sender<Delivery>, Delivery)>;
+
+/// Whether something for this job waits already.
+fn is_blocked(undelivered: &Undelivered, sender: &mpsc::Sender<Delivery>) -> bool {
+    undelivered.iter().any(|(other, _)| other.same_channel(sender))
+}
+
+/// Delivers what is left. Whoever takes nothing holds up nobody else.
+async fn deliver(undelivered: Undelivered) {
+    let mut queues: Vec<(mpsc::Sender<Delivery>, Vec<Delivery>)> = Vec::new();
+    for (sender, delivery) in undelivered {
+        match queues.iter_mut().find(|(other, _)| other.same_channel(&sender)) {
+            Some((_, queue)) => queue.push(delivery),
+            None => queues.push((sender, vec![delivery])),
+        }
     }
+    let deliveries = queues.into_iter().map(|(sender, queue)| async move {
+        for delivery in queue {
+            if sender.send(delivery).await.is_err() {
+                return;
+            }
+        }
+    });
+    join_all(deliveries).await;
+}
+
+/// Waits until one of the queues that are in the way has room, or its job is gone.
+async fn room(undelivered: &Undelivered) {
+    let senders = undelivered.iter().map(|(sender, _)| Box::pin(sender.reserve()));
+    // Room or a closed queue: either way the next try gets on.
+    drop(select_all(senders).await);
 }
 
 /// Writes everything that is to be written and flushes. Losing interest half-way loses nothing.

@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 /// Tells whose bearer token this is.
 ///
 /// The client learns only that its token is not valid, never why. An implementation must take the same time for a token
-/// it does not know and one it nearly knows; its future is dropped when the client goes away or the handshake timeout
-/// is over.
+/// it does not know and one it nearly knows. Its future is dropped when the handshake timeout is over and the connection
+/// with it; a panic is an [`Unavailable`](AuthenticationError::Unavailable).
 pub trait Authenticator: Send + Sync + 'static {
     /// The principal that `token` stands for.
     ///

@@ -1,7 +1,6 @@
 //! One connection: frames in, frames out. Nothing about a session lives here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arcp_core::Incoming;
@@ -10,14 +9,14 @@ use arcp_transport::{BoxTransport, CloseCode, CloseFrame, Frame, TransportError}
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use crate::driver::Driver;
-use crate::runtime::Health;
 
 /// Frames that are taken from the machine at a time.
 const TAKE: usize = 64;
 
-/// How long the peer has to take its leave once the connection is being closed.
+/// How long a connection that is being closed has to carry what is left, and the peer to take its leave.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Wakes the two halves of a connection.
@@ -27,8 +26,6 @@ pub(crate) struct Signals {
     pub(crate) write: Notify,
     /// The machine is through with the connection.
     pub(crate) close: Notify,
-    /// Whether the peer has taken its leave: then only the closing handshake is left to do.
-    leaving: AtomicBool,
 }
 
 /// Tells the machine that a connection is gone, however its task ends.
@@ -48,37 +45,60 @@ impl Drop for Connected {
 pub(crate) async fn serve(driver: Arc<Driver>, transport: BoxTransport) {
     let (key, signals) = driver.connect();
     let connected = Connected { driver, key, signals };
-    let mut health = connected.driver.health().subscribe();
-    let (sink, stream) = transport.split();
-    let mut write = std::pin::pin!(write(&connected, sink));
-    let ended = tokio::select! {
-        () = &mut write => return,
-        ended = read(&connected, stream) => ended,
-        _ = health.wait_for(|health| *health == Health::Failed) => return,
+    let (mut sink, stream) = transport.split();
+    let (goodbye, deadline) = {
+        let mut write = std::pin::pin!(write(&connected, &mut sink));
+        let end = tokio::select! {
+            biased; // what there is to say is said, even if it is too late for everything else
+            goodbye = &mut write => End::Written(goodbye),
+            () = connected.driver.failed() => End::Failed,
+            () = connected.signals.close.notified() => End::Closing,
+            end = read(&connected, stream) => end,
+        };
+        let deadline = Instant::now() + CLOSE_TIMEOUT;
+        let goodbye = match end {
+            End::Written(goodbye) => goodbye,
+            End::Gone => None,
+            End::Leaving => {
+                connected.driver.disconnect(key);
+                Some(Goodbye::Answer)
+            }
+            End::Failed => Some(Goodbye::Say(Close::Internal)),
+            End::Closing => timeout_at(deadline, write).await.ok().flatten(),
+        };
+        (goodbye, deadline)
     };
-    match ended {
-        ReadEnd::Gone => {}
-        ReadEnd::Leaving => {
-            connected.driver.disconnect(key);
-            connected.signals.leaving.store(true, Ordering::Release);
-            connected.signals.write.notify_one();
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, write).await;
-        }
-        // The machine has said why and closes; the writer has a little time to carry that.
-        ReadEnd::Broken => drop(tokio::time::timeout(CLOSE_TIMEOUT, write).await),
+    // From here on nothing is read but what the closing handshake needs.
+    if let Some(goodbye) = goodbye
+        && let Ok(Err(error)) = timeout_at(deadline, leave(&mut sink, goodbye)).await
+    {
+        tracing::debug!(%error, "connection was not closed in order");
     }
 }
 
-enum ReadEnd {
+/// What makes a connection end.
+enum End {
+    /// The writer has come to the close, or cannot go on.
+    Written(Option<Goodbye>),
     /// The link is cut.
     Gone,
     /// The peer takes its leave, and waits for ours.
     Leaving,
-    /// Nothing more can be read, but the peer can still be told.
-    Broken,
+    /// The machine closes; the writer has a little time to carry what comes before.
+    Closing,
+    /// The machine has promises to keep that nobody can keep: it is not asked any more.
+    Failed,
 }
 
-async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> ReadEnd {
+/// How a link that still works is ended.
+enum Goodbye {
+    /// With our close frame.
+    Say(Close),
+    /// With the answer to the peer's.
+    Answer,
+}
+
+async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> End {
     let Connected { driver, key, signals } = connected;
     loop {
         if !driver.with(|machine, _| machine.wants_frames(*key)) {
@@ -88,8 +108,8 @@ async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> R
         let incoming = match stream.next().await {
             Some(Ok(Frame::Text(text))) => Incoming::text(text),
             Some(Ok(Frame::Binary(bytes))) => Incoming::binary(bytes.len()),
-            Some(Ok(Frame::Close(_))) => return ReadEnd::Leaving,
-            None => return ReadEnd::Gone,
+            Some(Ok(Frame::Close(_))) => return End::Leaving,
+            None => return End::Gone,
             Some(Err(error)) => {
                 let broken = match error {
                     TransportError::FrameTooLarge { limit } => BrokenFrame::TooLarge { limit },
@@ -97,46 +117,43 @@ async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> R
                     TransportError::Protocol(_) => BrokenFrame::Protocol,
                     error => {
                         tracing::debug!(%error, "connection cannot be read");
-                        return ReadEnd::Gone;
+                        return End::Gone;
                     }
                 };
                 driver.with(|machine, now| machine.handle_broken_frame(now, *key, broken));
-                return ReadEnd::Broken;
+                return End::Closing;
             }
         };
         driver.with(|machine, now| machine.handle_frame(now, *key, incoming));
     }
 }
 
-async fn write(connected: &Connected, mut sink: SplitSink<BoxTransport, Frame>) {
+/// Writes until the machine closes the connection, or it cannot be written to.
+async fn write(connected: &Connected, sink: &mut SplitSink<BoxTransport, Frame>) -> Option<Goodbye> {
     let Connected { driver, key, signals } = connected;
     let mut taken = Vec::with_capacity(TAKE);
     loop {
         driver.with(|machine, now| machine.poll_transmit(now, *key, TAKE, &mut taken));
         let more = taken.len() >= TAKE;
-        let carried = carry(&mut sink, taken.drain(..), more).await;
-        let leave = match carried {
-            Ok(None) if signals.leaving.load(Ordering::Acquire) => None,
-            Ok(None) if more => continue,
-            Ok(None) => {
-                signals.write.notified().await;
-                continue;
-            }
-            Ok(Some(close)) => Some(Frame::Close(CloseFrame::new(CloseCode(close.code()), close.reason()))),
+        match carry(sink, taken.drain(..), more).await {
+            Ok(Some(close)) => return Some(Goodbye::Say(close)),
+            Ok(None) if more => {}
+            Ok(None) => signals.write.notified().await,
             Err(error) => {
                 tracing::debug!(%error, "connection cannot be written to");
-                return;
+                return None;
             }
-        };
-        let leaving = async {
-            if let Some(frame) = leave {
-                sink.send(frame).await?;
-            }
-            sink.close().await
-        };
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, leaving).await;
-        return;
+        }
     }
+}
+
+/// Ends a link in order, and waits until the peer has seen it.
+async fn leave(sink: &mut SplitSink<BoxTransport, Frame>, goodbye: Goodbye) -> Result<(), TransportError> {
+    if let Goodbye::Say(close) = goodbye {
+        let close = CloseFrame::new(CloseCode(close.code()), close.reason());
+        sink.send(Frame::Close(close)).await?;
+    }
+    sink.close().await
 }
 
 /// Encodes and writes what was taken. Flushes unless there is more to come.

@@ -129,6 +129,8 @@ impl JobContext {
 
     /// Waits until the job is told to stop. An agent that then returns, with anything, ends its job as cancelled or timed
     /// out; one that does not is aborted after the grace period.
+    ///
+    /// In a task that an agent has left behind, the end of the job counts as a cancellation.
     pub async fn stopped(&self) -> StopCause {
         self.control.stopped().await
     }

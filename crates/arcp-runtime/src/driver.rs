@@ -1,15 +1,21 @@
 //! The driver of the machine: everything that happens goes through [`Driver::with`], and what the machine then asks for
 //! is done before the lock is let go.
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
-use arcp_core::runtime::{ConnectionKey, Event, JobKey, JobSpec, ResolvedAgent, Runtime as Machine};
+use arcp_core::runtime::{
+    AuthenticationError, ConnectionKey, Event, JobKey, JobSpec, ResolvedAgent, Runtime as Machine,
+};
 use arcp_core::{Instant, Now};
 use arcp_proto::BearerToken;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
@@ -33,19 +39,37 @@ pub(crate) struct Driver {
     /// Tells the timer task that it has to wake earlier.
     earlier: Notify,
     health: watch::Sender<Health>,
+    /// Where tasks run, whoever has caused them: a context of a job may be used from anywhere.
+    executor: Handle,
     tasks: TaskTracker,
 }
 
 struct State {
     machine: Machine,
-    connections: HashMap<ConnectionKey, Arc<Signals>>,
+    links: HashMap<ConnectionKey, Link>,
     jobs: HashMap<JobKey, RunningJob>,
     /// When the timer task wakes next.
     armed: Option<Instant>,
-    /// `None` until the store is open.
-    epoch: Option<Epoch>,
-    /// Whether a batch is being committed; the next one waits for it and grows meanwhile.
-    committing: bool,
+    commit: Commit,
+}
+
+/// How far the store is.
+#[derive(Clone, Copy)]
+enum Commit {
+    /// It is being opened.
+    Opening,
+    /// It can take a batch.
+    Idle(Epoch),
+    /// It is writing one; the next one waits for that and grows meanwhile.
+    Busy,
+    /// It has failed, and nothing may be committed any more.
+    Failed,
+}
+
+struct Link {
+    signals: Arc<Signals>,
+    /// Finds out whose token it is. Nobody wants to know once the connection is gone.
+    authentication: Option<AbortHandle>,
 }
 
 struct RunningJob {
@@ -62,11 +86,10 @@ impl Driver {
     ) -> Arc<Self> {
         let state = State {
             machine,
-            connections: HashMap::new(),
+            links: HashMap::new(),
             jobs: HashMap::new(),
             armed: None,
-            epoch: None,
-            committing: false,
+            commit: Commit::Opening,
         };
         Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
@@ -77,6 +100,7 @@ impl Driver {
             store,
             earlier: Notify::new(),
             health: watch::Sender::new(Health::Starting),
+            executor: Handle::current(),
             tasks: TaskTracker::new(),
         })
     }
@@ -114,48 +138,73 @@ impl Driver {
         &self.health
     }
 
+    /// Waits until the store has failed.
+    pub(crate) async fn failed(&self) {
+        let mut health = self.health.subscribe();
+        let _ = health.wait_for(|health| *health == Health::Failed).await;
+    }
+
     pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.tasks
+    }
+
+    /// Ends every job and closes every connection; what has to be sent before is sent.
+    pub(crate) fn shut_down(&self) {
+        self.health.send_if_modified(|health| {
+            let running = matches!(health, Health::Starting | Health::Ready);
+            if running {
+                *health = Health::Stopping;
+            }
+            running
+        });
+        self.with(|machine, now| machine.shut_down(now));
+        self.tasks.close();
     }
 
     pub(crate) fn connect(&self) -> (ConnectionKey, Arc<Signals>) {
         self.with_state(|state, now| {
             let key = state.machine.handle_connected(now);
             let signals = Arc::new(Signals::default());
-            state.connections.insert(key, Arc::clone(&signals));
+            state.links.insert(key, Link { signals: Arc::clone(&signals), authentication: None });
             (key, signals)
         })
     }
 
     pub(crate) fn disconnect(&self, key: ConnectionKey) {
         self.with_state(|state, now| {
-            state.connections.remove(&key);
+            let link = state.links.remove(&key);
+            if let Some(authentication) = link.and_then(|link| link.authentication) {
+                authentication.abort();
+            }
             state.machine.handle_disconnected(now, key);
         });
     }
 
+    /// The task of a job is through.
     pub(crate) fn forget_job(&self, job: JobKey) {
-        self.lock().jobs.remove(&job);
+        if let Some(job) = self.lock().jobs.remove(&job) {
+            job.control.end();
+        }
     }
 
     fn react(&self, state: &mut State, event: Event) {
         match event {
             Event::Transmit(connection) => {
-                if let Some(signals) = state.connections.get(&connection) {
-                    signals.write.notify_one();
+                if let Some(link) = state.links.get(&connection) {
+                    link.signals.write.notify_one();
                 }
             }
             Event::Read(connection) => {
-                if let Some(signals) = state.connections.get(&connection) {
-                    signals.read.notify_one();
+                if let Some(link) = state.links.get(&connection) {
+                    link.signals.read.notify_one();
                 }
             }
             Event::Close(connection) => {
-                if let Some(signals) = state.connections.get(&connection) {
-                    signals.close.notify_one();
+                if let Some(link) = state.links.get(&connection) {
+                    link.signals.close.notify_one();
                 }
             }
-            Event::Authenticate { connection, token, .. } => self.authenticate(connection, token),
+            Event::Authenticate { connection, token, .. } => self.authenticate(state, connection, token),
             Event::Start(spec) => self.start(state, *spec),
             Event::Stop(job, cause) => {
                 if let Some(job) = state.jobs.get(&job) {
@@ -165,6 +214,7 @@ impl Driver {
             }
             Event::Abort(job) => {
                 if let Some(job) = state.jobs.remove(&job) {
+                    job.control.end();
                     job.task.abort();
                 }
             }
@@ -178,47 +228,69 @@ impl Driver {
     }
 
     fn start(&self, state: &mut State, spec: JobSpec) {
+        if matches!(state.commit, Commit::Failed) {
+            return; // nobody will ever hear of this job
+        }
         let (Some(driver), Some(agent)) = (self.this.upgrade(), self.agents.get(&spec.agent)) else { return };
         let control = Arc::new(JobControl::new());
         let job = spec.job;
         let agent = Arc::clone(agent);
-        let task = self.tasks.spawn(supervise(driver, spec, agent, Arc::clone(&control)));
+        let supervised = supervise(driver, spec, agent, Arc::clone(&control));
+        let task = self.tasks.spawn_on(supervised, &self.executor);
         state.jobs.insert(job, RunningJob { control, task: task.abort_handle() });
     }
 
-    fn authenticate(&self, connection: ConnectionKey, token: BearerToken) {
-        let Some(driver) = self.this.upgrade() else { return };
-        self.tasks.spawn(async move {
-            let outcome = driver.authenticator.authenticate_boxed(&token).await;
-            driver.with(|machine, now| machine.handle_authenticated(now, connection, outcome));
-        });
+    fn authenticate(&self, state: &mut State, connection: ConnectionKey, token: BearerToken) {
+        let (Some(driver), Some(link)) = (self.this.upgrade(), state.links.get_mut(&connection)) else {
+            return;
+        };
+        let task = self.tasks.spawn_on(
+            async move {
+                let answer = async { driver.authenticator.authenticate_boxed(&token).await };
+                let answer = AssertUnwindSafe(answer).catch_unwind().await;
+                let outcome = answer.unwrap_or_else(|_| {
+                    tracing::error!("authenticator panicked");
+                    Err(AuthenticationError::Unavailable)
+                });
+                driver.with(|machine, now| machine.handle_authenticated(now, connection, outcome));
+            },
+            &self.executor,
+        );
+        link.authentication = Some(task.abort_handle());
     }
 
     /// Commits what is to be written. A store that answers at once is answered at once; otherwise a task waits for it.
     fn commit(&self, state: &mut State) {
-        let Some(epoch) = state.epoch else { return };
-        while !state.committing {
+        while let Commit::Idle(epoch) = state.commit {
             let Some(batch) = state.machine.poll_write() else { return };
             let position = batch.position;
-            let mut commit = self.store.commit(epoch, batch);
-            match commit.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Ok(())) => state.machine.handle_committed(position),
-                Poll::Ready(Err(error)) => return self.fail(state, &error),
-                Poll::Pending => {
-                    state.committing = true;
-                    self.finish_commit(position, commit);
+            let committed = catch_unwind(AssertUnwindSafe(|| {
+                let mut commit = self.store.commit(epoch, batch);
+                match commit.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(outcome) => Ok(outcome),
+                    Poll::Pending => Err(commit),
                 }
+            }));
+            match committed {
+                Ok(Ok(Ok(()))) => state.machine.handle_committed(position),
+                Ok(Ok(Err(error))) => self.fail(state, &error),
+                Ok(Err(commit)) => {
+                    state.commit = Commit::Busy;
+                    self.finish_commit(epoch, position, commit);
+                }
+                Err(panic) => self.fail(state, &panicked(panic)),
             }
         }
     }
 
-    fn finish_commit(&self, position: u64, commit: BoxFuture<'static, Result<(), StoreError>>) {
+    fn finish_commit(&self, epoch: Epoch, position: u64, commit: BoxFuture<'static, Result<(), StoreError>>) {
         let Some(driver) = self.this.upgrade() else { return };
-        tokio::spawn(async move {
-            let outcome = commit.await;
+        self.executor.spawn(async move {
+            let outcome = AssertUnwindSafe(commit).catch_unwind().await;
+            let outcome = outcome.unwrap_or_else(|panic| Err(panicked(panic)));
             driver.with_state(|state, _| match outcome {
                 Ok(()) => {
-                    state.committing = false;
+                    state.commit = Commit::Idle(epoch);
                     state.machine.handle_committed(position);
                 }
                 Err(error) => driver.fail(state, &error),
@@ -229,18 +301,20 @@ impl Driver {
     /// The store can no longer be relied on: nothing more is promised to anybody.
     fn fail(&self, state: &mut State, error: &StoreError) {
         tracing::error!(error = error as &dyn std::error::Error, "store failed, the runtime stops");
-        state.committing = true; // for ever: nothing may be committed after a failure
+        state.commit = Commit::Failed;
         self.health.send_replace(Health::Failed);
-        for job in state.jobs.drain() {
-            job.1.task.abort();
+        for (_, job) in state.jobs.drain() {
+            job.control.end();
+            job.task.abort();
         }
     }
 
     /// Opens the store; until then nothing is committed and so nothing is sent.
     pub(crate) async fn open_store(&self) {
-        match self.store.open().await {
+        let opened = AssertUnwindSafe(async { self.store.open().await }).catch_unwind().await;
+        match opened.unwrap_or_else(|panic| Err(panicked(panic))) {
             Ok(epoch) => {
-                self.with_state(|state, _| state.epoch = Some(epoch));
+                self.with_state(|state, _| state.commit = Commit::Idle(epoch));
                 self.health.send_if_modified(|health| {
                     let starting = *health == Health::Starting;
                     if starting {
@@ -271,4 +345,9 @@ impl Driver {
             });
         }
     }
+}
+
+/// A store that panics has failed; what it has written nobody knows.
+fn panicked(_: Box<dyn Any + Send>) -> StoreError {
+    StoreError::Failed("store panicked".into())
 }

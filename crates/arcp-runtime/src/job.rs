@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arcp_core::runtime::{JobSpec, Outcome, StopCause};
+use arcp_core::runtime::{JobKey, JobSpec, Outcome, StopCause};
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,12 @@ impl JobControl {
         self.released.notify_waiters();
     }
 
+    /// The job has ended: what its agent has left behind waits for nothing any more.
+    pub(crate) fn end(&self) {
+        self.stop.cancel();
+        self.release();
+    }
+
     /// Waits until the agent may emit.
     pub(crate) async fn released(&self) {
         loop {
@@ -69,6 +75,21 @@ impl JobControl {
     }
 }
 
+/// Reports how a job has ended, however its task ends: no job is left without a terminal message.
+struct Supervised {
+    driver: Arc<Driver>,
+    job: JobKey,
+    outcome: Option<Outcome>,
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take().unwrap_or(Outcome::Panicked);
+        self.driver.with(|machine, now| machine.finish(now, self.job, outcome));
+        self.driver.forget_job(self.job);
+    }
+}
+
 /// Runs the agent of a job to its end and reports it.
 pub(crate) async fn supervise(
     driver: Arc<Driver>,
@@ -76,11 +97,11 @@ pub(crate) async fn supervise(
     agent: Arc<dyn ErasedAgent>,
     control: Arc<JobControl>,
 ) {
-    let job = spec.job;
+    let mut supervised = Supervised { driver: Arc::clone(&driver), job: spec.job, outcome: None };
     let job_id = spec.job_id.clone();
     let input = spec.input.clone();
     tracing::debug!(%job_id, agent = %spec.agent, "job starts");
-    let ctx = JobContext::new(Arc::clone(&driver), spec, control);
+    let ctx = JobContext::new(driver, spec, control);
     let outcome = match AssertUnwindSafe(agent.run_json(ctx, input)).catch_unwind().await {
         Ok(Ok(result)) => Outcome::Success(result),
         Ok(Err(error)) => {
@@ -92,6 +113,57 @@ pub(crate) async fn supervise(
             Outcome::Panicked
         }
     };
-    driver.with(|machine, now| machine.finish(now, job, outcome));
-    driver.forget_job(job);
+    supervised.outcome = Some(outcome);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hold_lasts_until_the_release_and_a_release_is_never_lost() {
+        let control = JobControl::new();
+        control.released().await;
+        control.hold();
+        let mut waiting = [std::pin::pin!(control.released()), std::pin::pin!(control.released())];
+        for waiting in &mut waiting {
+            assert!(waiting.as_mut().now_or_never().is_none());
+        }
+        control.release();
+        for waiting in waiting {
+            waiting.await;
+        }
+        control.hold();
+        control.release(); // before anybody waits
+        control.released().await;
+    }
+
+    #[tokio::test]
+    async fn a_hold_between_release_and_waking_is_seen() {
+        let control = JobControl::new();
+        control.hold();
+        let mut waiting = std::pin::pin!(control.released());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        control.release();
+        control.hold();
+        assert!(waiting.as_mut().now_or_never().is_none());
+        control.release();
+        waiting.await;
+    }
+
+    #[tokio::test]
+    async fn the_first_cause_is_the_one_that_counts() {
+        let control = JobControl::new();
+        assert_eq!(control.cause(), None);
+        control.stop(StopCause::TimedOut);
+        control.stop(StopCause::Cancelled);
+        assert_eq!(
+            (control.cause(), control.stopped().await),
+            (Some(StopCause::TimedOut), StopCause::TimedOut)
+        );
+        control.hold();
+        control.end();
+        control.released().await;
+        assert_eq!(control.stopped().await, StopCause::TimedOut);
+    }
 }

@@ -1,6 +1,7 @@
 //! The handle of a runtime.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A runtime that hosts agents. Cheap to clone; all clones are the same runtime.
 ///
 /// When the last clone is dropped its jobs end and its connections are closed, as by [`Runtime::shutdown`], but nobody
-/// waits for it.
+/// waits for it. Connections that are being served are no clones.
 #[derive(Clone)]
 pub struct Runtime(Arc<Owner>);
 
@@ -33,7 +34,7 @@ struct Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.driver.with(|machine, now| machine.shut_down(now));
+        self.driver.shut_down();
         self.timer.abort();
     }
 }
@@ -75,11 +76,14 @@ impl Runtime {
 
     /// Serves one connection until either side is through with it.
     ///
-    /// The sessions and jobs that the connection carried live on when this returns, and when its future is dropped.
-    pub async fn serve(&self, transport: BoxTransport) {
+    /// The sessions and jobs that the connection carried live on when this returns, and when its future is dropped. The
+    /// future does not keep the runtime alive.
+    pub fn serve(&self, transport: BoxTransport) -> impl Future<Output = ()> + Send + use<> {
         let driver = Arc::clone(&self.0.driver);
-        let tracker = driver.tasks().clone();
-        tracker.track_future(connection::serve(driver, transport)).await;
+        async move {
+            let tasks = driver.tasks().clone();
+            tasks.track_future(connection::serve(driver, transport)).await;
+        }
     }
 
     /// Serves every connection of a listener, each in a task of its own, until the listener fails or the runtime is shut
@@ -115,18 +119,11 @@ impl Runtime {
     }
 
     /// Ends every job with `INTERNAL_ERROR`, which invites clients to try again, sends what is still to be sent, closes
-    /// every connection with 1001, and waits for all of that, 10 s at most. Returns whether it was done by then.
+    /// every connection with 1001, and waits for all of that, 10 s at most. A connection is cut when it takes longer than
+    /// 5 s. Returns whether everything was gone by then; what is not is an agent that never yields.
     pub async fn shutdown(&self) -> bool {
         let driver = &self.0.driver;
-        driver.health().send_if_modified(|health| {
-            let running = matches!(health, Health::Starting | Health::Ready);
-            if running {
-                *health = Health::Stopping;
-            }
-            running
-        });
-        driver.with(|machine, now| machine.shut_down(now));
-        driver.tasks().close();
+        driver.shut_down();
         tokio::time::timeout(SHUTDOWN_TIMEOUT, driver.tasks().wait()).await.is_ok()
     }
 }

@@ -38,8 +38,10 @@ pub(crate) async fn count(ctx: JobContext, Count { n, delay_ms, size }: Count) -
             ctx.warn(format!("stopped after {number} events: {cause:?}")).await?;
             break;
         }
-        let message = format!("event {number}");
-        ctx.info(format!("{message:.<size$}")).await?;
+        let mut message = format!("event {number}");
+        let missing = size.saturating_sub(message.len());
+        message.extend(std::iter::repeat_n('.', missing)); // a width of the formatter ends at 65,535
+        ctx.info(message).await?;
     }
     Ok(json!({ "count": n }))
 }

@@ -1,0 +1,97 @@
+//! Events that nobody takes: the session waits, and what must get through does.
+
+use futures_util::{FutureExt, StreamExt};
+use serde_json::{Value, json};
+
+use crate::host::{Host, session, settle};
+
+/// More than the queue of a job and the link hold.
+const MANY: usize = 10_000;
+
+/// Emits events of a job until nobody takes any more.
+async fn fill(host: &mut Host, job_id: &Value) -> usize {
+    for emitted in 0..MANY {
+        if !host.try_log(&emitted.to_string(), job_id) {
+            settle().await;
+            if !host.try_log(&emitted.to_string(), job_id) {
+                return emitted;
+            }
+        }
+    }
+    panic!("{MANY} events were taken for an application that takes none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_nobody_takes_stop_the_reading_and_not_the_writing() {
+    let (client, mut host) = session().await;
+    let mut job = host.job(&client, "job_1").await;
+    let job_id = json!("job_1");
+    let emitted = fill(&mut host, &job_id).await;
+
+    // A cancel still gets out, though its answer has to wait for the events before it.
+    let (cancelled, taken) = {
+        let mut cancel = std::pin::pin!(job.cancel());
+        assert!(cancel.as_mut().now_or_never().is_none());
+        host.receive_type("job.cancel").await;
+        (cancel.now_or_never(), emitted)
+    };
+    assert!(cancelled.is_none());
+    for number in 0..taken {
+        let event = job.next().await.unwrap();
+        assert_eq!(event.to_string(), format!("info {number}"));
+    }
+    host.succeed(json!("in the end"), &job_id).await;
+    assert_eq!(job.result::<String>().await.unwrap(), "in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_job_frees_the_session() {
+    let (client, mut host) = session().await;
+    let job = host.job(&client, "job_1").await;
+    fill(&mut host, &json!("job_1")).await;
+    let other = client.submit("agent").into_future();
+    let mut other = Box::pin(other);
+    assert!(other.as_mut().now_or_never().is_none());
+    drop(job);
+    host.accept_submit("job_2").await;
+    host.succeed(json!(2), &json!("job_2")).await;
+    assert_eq!(other.await.unwrap().result::<u8>().await.unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_handles_of_one_job_the_one_that_is_read_gets_all_that_has_come() {
+    let (client, mut host) = session().await;
+    let unread = host.job(&client, "job_1").await;
+    let mut read = host.job(&client, "job_1").await;
+    let job_id = json!("job_1");
+    let mut emitted = 0;
+    // What is sent is taken at once through one handle and never through the other.
+    while emitted < MANY && host.try_log(&emitted.to_string(), &job_id) {
+        settle().await;
+        match read.next().now_or_never() {
+            Some(event) => assert_eq!(event.unwrap().to_string(), format!("info {emitted}")),
+            None => break,
+        }
+        emitted += 1;
+    }
+    assert!((1_025..MANY).contains(&emitted), "the one event that blocks was given to the reader: {emitted}");
+    drop(unread);
+    assert_eq!(read.next().await.unwrap().to_string(), format!("info {emitted}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_asks_and_reads_no_answers_is_not_answered_without_end() {
+    let (_client, mut host) = session().await;
+    for asked in 0..MANY {
+        if !host.try_say("session.ping", json!({ "nonce": "n" }), &Value::Null) {
+            settle().await;
+            if !host.try_say("session.ping", json!({ "nonce": "n" }), &Value::Null) {
+                for _ in 0..asked {
+                    host.receive_type("session.pong").await;
+                }
+                return;
+            }
+        }
+    }
+    panic!("{MANY} answers are kept for a runtime that reads none");
+}

@@ -1,0 +1,111 @@
+//! Requests whose answers come late, wrong or never.
+
+use std::time::Duration;
+
+use arcp_client::{ConnectError, JobError, Loss, RequestError};
+use arcp_transport::{Frame, Listener};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use serde_json::{Value, json};
+
+use crate::host::{Host, connect, session, session_of, settle};
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_not_answered_times_out_and_a_late_answer_is_nobodys() {
+    let (connect, listener) = connect();
+    let (client, mut host) = session_of(connect.request_timeout(Duration::from_secs(3)), listener).await;
+    assert!(matches!(client.submit("agent").await, Err(RequestError::TimedOut)));
+    let late = host.receive_type("job.submit").await;
+
+    let second = client.submit("agent").into_future();
+    let answers = async {
+        let submit = host.receive_type("job.submit").await;
+        host.accepted(&late, "job_late").await;
+        host.accepted(&submit, "job_2").await;
+        host.try_log("of the late one", &json!("job_late"));
+        host.succeed(json!(2), &json!("job_2")).await;
+    };
+    let (second, ()) = tokio::join!(second, answers);
+    let mut second = second.unwrap();
+    assert_eq!(second.id().as_str(), "job_2");
+    assert!(second.next().await.is_none());
+    assert_eq!(second.result::<u8>().await.unwrap(), 2);
+
+    assert!(matches!(second.cancel().await, Err(RequestError::TimedOut)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_names_its_request_and_touches_no_other() {
+    let (client, mut host) = session().await;
+    let mut job = host.job(&client, "job_1").await;
+    let refused = client.submit("agent").into_future();
+    let refuses = async {
+        let submit = host.receive_type("job.submit").await;
+        let payload = json!({ "code": "ACME_FULL", "message": "no room", "request_id": submit["id"] });
+        host.say("session.error", payload, &Value::Null).await;
+        // One that nobody has asked for.
+        let payload = json!({ "code": "INTERNAL_ERROR", "message": "?", "request_id": "nobody's" });
+        host.say("session.error", payload, &Value::Null).await;
+    };
+    let (refused, ()) = tokio::join!(refused, refuses);
+    assert_eq!(refused.unwrap_err().code().unwrap().as_str(), "ACME_FULL");
+    host.succeed(json!("well"), &json!("job_1")).await;
+    assert_eq!(job.result::<String>().await.unwrap(), "well");
+}
+
+#[tokio::test(start_paused = true)]
+async fn noise_is_ignored() {
+    let (client, mut host) = session().await;
+    let mut job = host.job(&client, "job_1").await;
+    for noise in ["", "{", "[]", "{\"arcp\":\"1.1\",\"id\":\"i\",\"type\":\"job.event\",\"payload\":{}}"] {
+        host.link.send(Frame::text(noise)).await.unwrap();
+    }
+    host.link.send(Frame::Binary(vec![1, 2].into())).await.unwrap();
+    host.say("x-vendor.noise", json!(1), &Value::Null).await;
+    host.say("job.event", json!({ "kind": "log" }), &json!("job_1")).await;
+    host.say("job.result", json!({ "final_status": "success" }), &json!("job_unknown")).await;
+    host.succeed(json!(1), &json!("job_1")).await;
+    assert_eq!(job.result::<u8>().await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_cannot_be_read_is_an_end() {
+    let (client, mut host) = session().await;
+    let mut job = host.job(&client, "job_1").await;
+    host.say("job.result", json!({ "final_status": 7 }), &json!("job_1")).await;
+    assert!(matches!(job.result::<Value>().await, Err(JobError::Result(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_a_submit_takes_nothing_back_and_harms_nothing() {
+    let (client, mut host) = session().await;
+    let mut dropped = Box::pin(client.submit("agent").into_future());
+    assert!(dropped.as_mut().now_or_never().is_none());
+    let submit = host.receive_type("job.submit").await;
+    drop(dropped);
+    host.accepted(&submit, "job_1").await;
+    for _ in 0..10 {
+        host.try_log("for nobody", &json!("job_1"));
+        settle().await;
+    }
+    let mut job = host.job(&client, "job_2").await;
+    host.succeed(json!(1), &json!("job_1")).await;
+    host.succeed(json!(2), &json!("job_2")).await;
+    assert_eq!(job.result::<u8>().await.unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_says_no_welcome_is_given_up() {
+    let (connect, listener) = connect();
+    let opening = connect.handshake_timeout(Duration::from_secs(2)).into_future();
+    let (opened, mut host) = tokio::join!(opening, Host::accept(listener));
+    assert!(matches!(opened, Err(ConnectError::Lost(Loss::HandshakeTimeout))));
+    assert!(matches!(host.link.next().await, Some(Ok(Frame::Close(_)))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_is_cut_before_the_welcome_is_told_apart() {
+    let (connect, mut listener) = connect();
+    let opening = connect.into_future();
+    let (opened, ()) = tokio::join!(opening, async { drop(listener.accept().await.unwrap()) });
+    assert!(matches!(opened, Err(ConnectError::Lost(Loss::BeforeWelcome))), "{opened:?}");
+}

@@ -1,0 +1,13 @@
+//! The whole of it, end to end: a runtime with the fixture agents behind axum, real WebSockets, the real client, and a raw
+//! peer where the client is too well-behaved. One file a topic.
+
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests, but not in what they share")]
+
+mod axum;
+mod bad_input;
+mod jobs;
+mod lifecycle;
+mod resume;
+mod security;
+mod support;
+mod tls;
