@@ -56,7 +56,7 @@ pub(crate) struct Serve {
     heartbeat_interval: u64,
 
     /// How many events a client may lag behind its acknowledgements before a status event of phase back_pressure says so.
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u64).range(1..))]
     back_pressure_lag: u64,
 
     /// How long after a disconnect a session can be resumed.

@@ -44,6 +44,10 @@ pub(crate) struct Submit {
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     max_runtime: Option<u64>,
 
+    /// Give up when the connection is lost, instead of making it again.
+    #[arg(long)]
+    no_reconnect: bool,
+
     /// Print everything as JSON, one object a line, on stdout.
     #[arg(long)]
     json: bool,
@@ -58,7 +62,10 @@ pub(crate) async fn run(submit: Submit) -> Result<(), Failure> {
     let connector = WsConnector::new(&submit.url).map_err(Failure::usage)?;
     let mut show = Show::new(submit.json);
 
-    let connect = Client::connect(connector, token).identity("arcp", env!("CARGO_PKG_VERSION"));
+    let mut connect = Client::connect(connector, token).identity("arcp", env!("CARGO_PKG_VERSION"));
+    if submit.no_reconnect {
+        connect = connect.without_reconnect();
+    }
     let client = connect.await.map_err(connection_failure)?;
     let mut request = client.submit(&submit.agent).input(&input).lease(lease);
     if let Some(key) = submit.idempotency_key {
@@ -68,18 +75,24 @@ pub(crate) async fn run(submit: Submit) -> Result<(), Failure> {
         request = request.max_runtime(Duration::from_secs(seconds));
     }
     let job = request.await.map_err(request_failure)?;
-    let outcome = follow(job, &mut show).await;
+    let outcome = follow(&client, job, &mut show).await;
     client.close().await;
     outcome
 }
 
 /// Shows the job until it has ended. Interrupted once, it cancels the job; twice, it leaves it running.
-async fn follow(mut job: Job, show: &mut Show) -> Result<(), Failure> {
+async fn follow(client: &Client, mut job: Job, show: &mut Show) -> Result<(), Failure> {
+    let mut state = client.state();
     show.accepted(job.accepted())?;
     let mut interrupted = false;
     loop {
         let event = tokio::select! {
             event = job.next() => event,
+            Ok(()) = state.changed() => {
+                let state = *state.borrow_and_update();
+                show.state(state)?;
+                continue;
+            }
             _ = tokio::signal::ctrl_c(), if !interrupted => {
                 interrupted = true;
                 show.note("cancelling; interrupt again to leave the job running")?;

@@ -4,14 +4,15 @@ use std::future::{Future, IntoFuture};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arcp_core::client::{Config, Opened};
+use arcp_core::client::{Backoff, Config, Loss, Opened, ResumeState};
 use arcp_proto::session::Peer;
-use arcp_proto::{BearerToken, Features};
+use arcp_proto::{BearerToken, Features, JobId};
 use arcp_transport::Connector;
 use futures_util::future::BoxFuture;
 
 use crate::driver::{self, Commands};
-use crate::error::ConnectError;
+use crate::error::{ConnectError, RequestError};
+use crate::observe::{List, Subscribe};
 use crate::submit::Submit;
 
 /// A client with an open session. Cheap to clone; all clones are the same session.
@@ -40,7 +41,9 @@ impl Client {
     /// Opens a session over a connector's transport. Await what it returns, or set it up first.
     pub fn connect(connector: impl Connector, token: impl Into<BearerToken>) -> Connect {
         let identity = Peer { name: "arcp-client".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
-        Connect { connector: Box::new(connector), config: Config::new(identity, token.into()) }
+        let mut config = Config::new(identity, token.into());
+        config.reconnect = Some(Backoff::default());
+        Connect { connector: Arc::new(connector), config }
     }
 
     /// What the runtime said of itself and of the session: its id, features and agents.
@@ -53,11 +56,53 @@ impl Client {
         Submit::new(self.commands.clone(), agent.as_ref())
     }
 
+    /// Starts a listing of the jobs that may be seen (§6.6).
+    pub fn jobs(&self) -> List {
+        List::new(self.commands.clone())
+    }
+
+    /// Starts a subscription to a job that another session submitted, or this one (§7.6). Await what it returns, or set it up
+    /// first.
+    pub fn subscribe(&self, job_id: &JobId) -> Subscribe {
+        Subscribe::new(self.commands.clone(), job_id.clone())
+    }
+
+    /// Cancels a job of this session by its id (§7.4), such as one that an earlier process submitted in it.
+    ///
+    /// # Errors
+    /// When the runtime refuses, does not answer in time, or the session has ended.
+    pub async fn cancel(&self, job_id: &JobId) -> Result<(), RequestError> {
+        self.commands.cancel(job_id.clone(), None).await
+    }
+
+    /// How the connection is, now and whenever that changes.
+    pub fn state(&self) -> tokio::sync::watch::Receiver<State> {
+        self.commands.state()
+    }
+
+    /// What a process saves to resume this session in another: see [`Connect::resume`]. `None` if the runtime does not resume
+    /// sessions, or this one has ended. It is a secret, and good until the session is resumed next.
+    pub async fn resume_state(&self) -> Option<ResumeState> {
+        self.commands.resume_state().await
+    }
+
     /// Closes the session in order (§6.7) and waits until that is done, half a second or so at most against a runtime
     /// that does not answer. Jobs run on at the runtime; [`Job`](crate::Job)s of this session end here.
     pub async fn close(self) {
         self.commands.close(None).await;
     }
+}
+
+/// How the connection of a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// It is there.
+    Connected,
+    /// It was lost, and is being made again. Nothing is lost: what is asked now waits, what happens at the runtime is kept.
+    Reconnecting,
+    /// The session is over.
+    Ended(Loss),
 }
 
 impl std::fmt::Debug for Client {
@@ -69,7 +114,7 @@ impl std::fmt::Debug for Client {
 /// A session about to be opened; await it.
 #[must_use = "nothing is connected until this is awaited"]
 pub struct Connect {
-    connector: Box<dyn Connector>,
+    connector: Arc<dyn Connector>,
     config: Config,
 }
 
@@ -98,9 +143,28 @@ impl Connect {
         self
     }
 
+    /// How to come back after the connection was lost: after 100 ms at first, 10 s at last, if nothing is said.
+    pub fn reconnect(mut self, backoff: Backoff) -> Self {
+        self.config.reconnect = Some(backoff);
+        self
+    }
+
+    /// Ends the session when the connection is lost.
+    pub fn without_reconnect(mut self) -> Self {
+        self.config.reconnect = None;
+        self
+    }
+
+    /// Resumes the session that another process has left, instead of opening a new one (§6.3). Jobs of that session are not
+    /// given back as [`Job`](crate::Job)s: [`Client::subscribe`] to them, or [`Client::cancel`] them.
+    pub fn resume(mut self, state: ResumeState) -> Self {
+        self.config.resume = Some(state);
+        self
+    }
+
     async fn open(self) -> Result<Client, ConnectError> {
         let transport = self.connector.connect().await?;
-        let (commands, opened) = driver::open(transport, self.config).await?;
+        let (commands, opened) = driver::open(self.connector, transport, self.config).await?;
         Ok(Client { commands, opened: Arc::new(opened) })
     }
 }

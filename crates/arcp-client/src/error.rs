@@ -46,6 +46,10 @@ pub enum RequestError {
     /// [`idempotency_key`](crate::Submit::idempotency_key) can be made again safely.
     #[error("runtime did not answer the request in time")]
     TimedOut,
+    /// The connection was lost before the answer came, and asking again by itself could do harm. The session goes on: ask
+    /// again.
+    #[error("connection was lost before the request was answered")]
+    Interrupted,
     /// The session has ended. As with [`TimedOut`](Self::TimedOut), the request may have been carried out.
     #[error("session has ended: {0}")]
     SessionEnded(#[source] Loss),
@@ -77,6 +81,10 @@ pub enum JobError {
     /// The result is there but is not what was asked for.
     #[error("result of the job cannot be read: {0}")]
     Result(#[source] DecodeError),
+    /// The job succeeded and streamed its result, but not all of it came by here: it was subscribed to too late, or a chunk is
+    /// not what it says it is.
+    #[error("result of the job was streamed, and is not complete here")]
+    Incomplete,
     /// The session ended before the job did. The job runs on at the runtime.
     #[error("session ended before the job did: {0}")]
     SessionEnded(#[source] Loss),
@@ -100,7 +108,7 @@ impl JobError {
     pub fn payload(&self) -> Option<&ErrorPayload> {
         match self {
             Self::Failed(error) | Self::Cancelled(error) | Self::TimedOut(error) => Some(error),
-            Self::Result(_) | Self::SessionEnded(_) => None,
+            Self::Result(_) | Self::Incomplete | Self::SessionEnded(_) => None,
         }
     }
 }

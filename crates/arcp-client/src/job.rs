@@ -1,40 +1,78 @@
-//! A job as its submitter sees it: a stream of events and one outcome.
+//! A job as somebody sees it who submitted it or subscribed to it: a stream of events and one outcome.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use arcp_core::client::JobEnd;
-use arcp_proto::job::Accepted;
+use arcp_proto::event::{Body, ChunkEncoding, to_base64};
+use arcp_proto::job::{Accepted, JobResult, JobStatus, Subscribed};
 use arcp_proto::{JobId, Json};
 use futures_core::Stream;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
 
-use crate::driver::{Commands, Delivery};
+use crate::driver::{Commands, Delivery, Inbox};
 use crate::error::{JobError, RequestError};
 use crate::event::Event;
 
-/// A job that was accepted. As a `Stream` it yields its events; the stream ends when the job does.
+/// A job that was accepted or subscribed to. As a `Stream` it yields its events, each once, also over lost connections;
+/// the stream ends when the job does.
 ///
 /// **Take the events, or drop the job.** Up to 1,024 of them wait here; beyond that the whole session is not read until
 /// some are taken, and in the end the agent waits too. [`Job::result`] takes what is left.
 ///
-/// Dropping a job does not cancel it (§7.4): it runs on at the runtime.
+/// Dropping a job does not cancel it (§7.4): it runs on at the runtime. Dropping one that was subscribed to ends the
+/// subscription.
 pub struct Job {
     accepted: Box<Accepted>,
-    deliveries: mpsc::Receiver<Delivery>,
+    /// What was said of a job that was subscribed to.
+    subscribed: Option<Box<Subscribed>>,
+    inbox: Inbox,
+    streamed: Streamed,
     end: Option<JobEnd>,
     commands: Commands,
 }
 
+/// A streamed result, put together from the chunks that have gone by.
+#[derive(Default)]
+struct Streamed {
+    bytes: Vec<u8>,
+    encoding: Option<ChunkEncoding>,
+    chunks: u64,
+    /// Whether a chunk was missing, or was not what its encoding says.
+    broken: bool,
+}
+
 impl Job {
-    pub(crate) fn new(
-        accepted: Box<Accepted>,
-        deliveries: mpsc::Receiver<Delivery>,
-        commands: Commands,
-    ) -> Self {
-        Self { accepted, deliveries, end: None, commands }
+    pub(crate) fn submitted(accepted: Box<Accepted>, inbox: Inbox, commands: Commands) -> Self {
+        Self { accepted, subscribed: None, inbox, streamed: Streamed::default(), end: None, commands }
+    }
+
+    pub(crate) fn observed(subscribed: Box<Subscribed>, inbox: Inbox, commands: Commands) -> Self {
+        let Subscribed { job_id, agent, lease, lease_constraints, budget, parent_job_id, trace_id, .. } =
+            (*subscribed).clone();
+        let accepted = Accepted {
+            job_id,
+            agent,
+            lease,
+            lease_constraints,
+            budget,
+            credentials: subscribed.credentials.clone(),
+            accepted_at: None,
+            trace_id,
+            parent_job_id,
+            delegate_id: None,
+            request_id: None,
+        };
+        let subscribed = Some(subscribed);
+        Self {
+            accepted: Box::new(accepted),
+            subscribed,
+            inbox,
+            streamed: Streamed::default(),
+            end: None,
+            commands,
+        }
     }
 
     /// The job.
@@ -47,12 +85,17 @@ impl Job {
         &self.accepted
     }
 
+    /// Where a job that was subscribed to stood then (§7.6); `None` for one that was submitted.
+    pub fn status_when_subscribed(&self) -> Option<&JobStatus> {
+        self.subscribed.as_ref().map(|subscribed| &subscribed.current_status)
+    }
+
     /// Cancels the job (§7.4) and waits until the runtime has acknowledged it. The outcome, `Cancelled` unless the job was
     /// faster, comes from [`Job::result`].
     ///
     /// # Errors
-    /// When the runtime refuses, does not answer in time, or the session has ended. The answer comes after the events
-    /// before it: it is not seen while those are not taken.
+    /// When the runtime refuses, as it does to all but the session that submitted the job, does not answer in time, or the
+    /// session has ended. The answer comes after the events before it: it is not seen while those are not taken.
     pub async fn cancel(&self) -> Result<(), RequestError> {
         self.commands.cancel(self.id().clone(), None).await
     }
@@ -67,7 +110,8 @@ impl Job {
 
     /// Waits for the end of the job and decodes its result; events that were not taken are let go.
     ///
-    /// Dropping the future is safe: it can be called again.
+    /// A result that was streamed as text is a JSON string, one that was streamed as bytes a string of their base64;
+    /// [`Job::result_bytes`] gives either as it is. Dropping the future is safe: it can be called again.
     ///
     /// # Errors
     /// When the job ended without a result, or with one that is no `T`, or the session ended first.
@@ -80,13 +124,68 @@ impl Job {
     /// # Errors
     /// As [`Job::result`], but for one that is no `T`.
     pub async fn result_json(&mut self) -> Result<Json, JobError> {
+        let result = self.finished().await?;
+        if let (None, Some(_)) = (&result.result, &result.result_id) {
+            let bytes = self.streamed.whole(&result)?;
+            let text = match std::str::from_utf8(bytes) {
+                Ok(text) if self.streamed.encoding == Some(ChunkEncoding::Utf8) => Json::encode(text),
+                _ => Json::encode(&to_base64(bytes)),
+            };
+            return Ok(text.unwrap_or_default());
+        }
+        Ok(result.result.unwrap_or_default())
+    }
+
+    /// Waits for the end of the job and gives a result that was streamed (§8.4), put together. One that came inline is given
+    /// as its JSON text.
+    ///
+    /// # Errors
+    /// As [`Job::result_json`].
+    pub async fn result_bytes(&mut self) -> Result<Vec<u8>, JobError> {
+        let result = self.finished().await?;
+        match (&result.result, &result.result_id) {
+            (None, Some(_)) => self.streamed.whole(&result).map(<[u8]>::to_vec),
+            (inline, _) => Ok(inline.clone().unwrap_or_default().as_str().as_bytes().to_vec()),
+        }
+    }
+
+    /// What `job.result` said of the result beside it: its summary, name and size. Only once the job has ended with one.
+    pub fn outcome(&self) -> Option<&JobResult> {
+        match &self.end {
+            Some(JobEnd::Success(result)) => Some(result),
+            _ => None,
+        }
+    }
+
+    async fn finished(&mut self) -> Result<JobResult, JobError> {
         while self.next().await.is_some() {}
         match &self.end {
-            Some(JobEnd::Success(result)) => Ok(result.result.clone().unwrap_or_default()),
+            Some(JobEnd::Success(result)) => Ok(result.clone()),
             Some(JobEnd::Failure(error)) => Err(JobError::from_wire(error.clone())),
             Some(JobEnd::Unreadable(error)) => Err(JobError::Result(error.clone())),
             _ => Err(JobError::SessionEnded(self.commands.loss())),
         }
+    }
+}
+
+impl Streamed {
+    fn take(&mut self, event: &Event) {
+        let Body::ResultChunk(chunk) = &event.body else { return };
+        match chunk.decode() {
+            Ok(bytes) if chunk.chunk_seq == self.chunks => self.bytes.extend_from_slice(&bytes),
+            _ => self.broken = true,
+        }
+        self.chunks = chunk.chunk_seq.saturating_add(1);
+        self.encoding = Some(chunk.encoding.clone());
+    }
+
+    /// The bytes, if all of them are there.
+    fn whole(&self, result: &JobResult) -> Result<&[u8], JobError> {
+        let complete = result.result_size.is_none_or(|size| size == self.bytes.len() as u64);
+        if self.broken || !complete {
+            return Err(JobError::Incomplete);
+        }
+        Ok(&self.bytes)
     }
 }
 
@@ -97,14 +196,25 @@ impl Stream for Job {
         if self.end.is_some() {
             return Poll::Ready(None);
         }
-        match self.deliveries.poll_recv(cx) {
+        match self.inbox.poll_next(cx) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Delivery::Event(event))) => Poll::Ready(Some(event)),
+            Poll::Ready(Some(Delivery::Event(event))) => {
+                self.streamed.take(&event);
+                Poll::Ready(Some(event))
+            }
             Poll::Ready(Some(Delivery::End(end))) => {
                 self.end = Some(end);
                 Poll::Ready(None)
             }
             Poll::Ready(None) => Poll::Ready(None),
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if self.subscribed.is_some() && self.end.is_none() {
+            self.commands.unsubscribe(self.id().clone());
         }
     }
 }

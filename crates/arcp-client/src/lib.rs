@@ -14,6 +14,9 @@
 //! # }
 //! ```
 //!
+//! A lost connection is made again by itself, and the session resumed: a [`Job`] yields each event once, whatever happens to
+//! the link meanwhile. [`Client::state`] tells of it.
+//!
 //! A [`Client`] is a handle, cheap to clone, on one session. A [`Job`] is a stream of typed [`Event`]s and has one outcome.
 //! What the protocol demands is decided in `arcp-core`, by a machine without I/O that this crate drives.
 
@@ -22,16 +25,18 @@ mod driver;
 mod error;
 mod event;
 mod job;
+mod observe;
 mod submit;
 
-pub use arcp_core::client::{Loss, Opened};
+pub use arcp_core::client::{Backoff, Loss, Opened, ResumeState};
 pub use arcp_proto as proto;
 #[cfg(feature = "ws")]
 pub use arcp_transport_ws as ws;
 #[cfg(feature = "ws")]
 pub use client::connect;
-pub use client::{Client, Connect};
+pub use client::{Client, Connect, State};
 pub use error::{ConnectError, JobError, RequestError};
 pub use event::Event;
 pub use job::Job;
+pub use observe::{List, Subscribe};
 pub use submit::Submit;

@@ -86,7 +86,8 @@ impl Submit {
         payload.lease_constraints.expires_at = self.expires_at;
         payload.idempotency_key = self.idempotency_key;
         payload.max_runtime_sec = self.max_runtime.map(whole_seconds);
-        self.commands.submit(payload, self.trace).await
+        let (accepted, inbox) = self.commands.submit(payload, self.trace).await?;
+        Ok(Job::submitted(accepted, inbox, self.commands))
     }
 }
 

@@ -137,6 +137,12 @@ impl Session {
         }
     }
 
+    /// A frame was too large to be read. The runtime would send it again after every resume: the session is over.
+    pub fn handle_oversized_frame(&mut self) {
+        self.out.push_back(Transmit::Close);
+        self.end(Loss::FrameTooLarge);
+    }
+
     /// A timer is due. Calling this early or twice does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         match &self.phase {

@@ -8,7 +8,7 @@ use arcp_transport_ws::WsListener;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 
-use crate::support::{Host, Proxy, Raw, next, phase, runtime, token};
+use crate::support::{Host, Proxy, Raw, fragile_client, next, phase, runtime, token};
 
 #[tokio::test]
 async fn dropping_a_job_does_not_cancel_it() {
@@ -114,7 +114,7 @@ async fn closing_answers_those_who_wait() {
 #[tokio::test]
 async fn a_shutdown_ends_jobs_so_that_they_can_be_tried_again() {
     let host = Host::start().await;
-    let client = host.client("alice").await;
+    let client = host.fragile_client("alice").await;
     let mut job = client.submit("gated").await.unwrap();
     assert_eq!(phase(&next(&mut job).await), "waiting");
     let (mut raw, _) = Raw::open(host.address, "bob").await;
@@ -170,7 +170,7 @@ async fn dropping_the_last_runtime_closes_what_axum_carries() {
 async fn a_cut_ends_the_session_here_and_no_job_there() {
     let host = Host::start().await;
     let proxy = Proxy::to(host.address).await;
-    let client = arcp_client::connect(format!("ws://{}", proxy.address), token("alice")).await.unwrap();
+    let client = fragile_client(&format!("ws://{}", proxy.address), "alice").await;
     let mut job = client.submit("gated").idempotency_key("k").await.unwrap();
     assert_eq!(phase(&next(&mut job).await), "waiting");
     let id = job.id().clone();

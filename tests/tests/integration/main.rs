@@ -7,6 +7,7 @@ mod axum;
 mod bad_input;
 mod jobs;
 mod lifecycle;
+mod reconnect;
 mod resume;
 mod security;
 mod support;

@@ -281,6 +281,6 @@ async fn a_client_takes_no_more_than_it_is_asked_to() {
     let mut job = client.submit("count").input(&json!({ "n": 1, "size": 100_000 })).await.unwrap();
     assert!(matches!(
         job.result::<Value>().await,
-        Err(arcp_client::JobError::SessionEnded(arcp_client::Loss::ConnectionLost))
+        Err(arcp_client::JobError::SessionEnded(arcp_client::Loss::FrameTooLarge))
     ));
 }

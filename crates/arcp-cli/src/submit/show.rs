@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use arcp::Event;
-use arcp::client::JobError;
+use arcp::client::{JobError, State};
 use arcp::proto::event::{Body, Progress};
 use arcp::proto::job::Accepted;
 use arcp::proto::{Json, Number};
@@ -49,6 +49,17 @@ impl Show {
                 Ok(())
             }
             (show @ Self::Text { .. }, _) => show.note(&one_line(&event.to_string())),
+        }
+    }
+
+    /// The connection was lost, or is there again.
+    pub(super) fn state(&mut self, state: State) -> io::Result<()> {
+        match (&self, state) {
+            (Self::Lines, State::Reconnecting) => line("disconnected", json!({})),
+            (Self::Lines, State::Connected) => line("resumed", json!({})),
+            (Self::Text { .. }, State::Reconnecting) => self.note("connection lost, making it again"),
+            (Self::Text { .. }, State::Connected) => self.note("connected again, nothing is lost"),
+            _ => Ok(()),
         }
     }
 

@@ -130,7 +130,7 @@ fn a_runtime_that_is_killed_exits_with_3() {
     use std::io::{BufRead, BufReader};
     let mut serving = serve(&[]);
     let mut child = serving
-        .submit(&["sleep", "--json", "--input", r#"{"ms":600000}"#])
+        .submit(&["sleep", "--json", "--no-reconnect", "--input", r#"{"ms":600000}"#])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

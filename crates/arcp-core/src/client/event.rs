@@ -149,6 +149,9 @@ pub enum Loss {
     /// The runtime refused; [`Event::HandshakeRefused`] said why.
     #[error("runtime refused the session")]
     Refused,
+    /// The runtime sent a frame larger than is read. It would do so again.
+    #[error("runtime sent a frame larger than is read")]
+    FrameTooLarge,
     /// The connection was lost, and the runtime could not be reached again while it kept the session.
     #[error("runtime could not be reached again while it kept the session")]
     WindowOver,

@@ -8,8 +8,10 @@ use arcp_proto::session::{Ack, Ping};
 use super::{Event, Loss, Phase, Session, Transmit};
 use crate::time::{Instant, Now};
 
-/// Acknowledgements are at least this far apart.
+/// How long what was processed waits to be acknowledged.
 const ACK_INTERVAL: Duration = Duration::from_millis(200);
+/// How much of it waits at most.
+const ACK_EVENTS: u64 = 1_024;
 
 /// What was last heard and said, and what is to be said next.
 #[derive(Default)]
@@ -17,6 +19,8 @@ pub(super) struct Pulse {
     pub(super) heard: Instant,
     pub(super) said: Instant,
     acknowledged: u64,
+    /// The last number at which it was asked how far the application has come, for there being so many.
+    asked_at: u64,
     ack_at: Option<Instant>,
 }
 
@@ -41,10 +45,18 @@ impl Session {
         self.say(now, &Ping { nonce, sent_at: Some(now.wall) }, |_| {});
     }
 
-    /// Something numbered has come: it is to be acknowledged in a while.
+    /// Something numbered has come: it is to be acknowledged in a while, or now if it is one of many.
     pub(super) fn ack_later(&mut self, now: Now) {
-        if self.pulse.ack_at.is_none() && self.standing.features.contains(&Feature::Ack) {
+        if !self.standing.features.contains(&Feature::Ack) {
+            return;
+        }
+        if self.pulse.ack_at.is_none() {
             self.pulse.ack_at = Some(now.monotonic + ACK_INTERVAL);
+        }
+        let last = self.standing.last_event_seq;
+        if last >= self.pulse.asked_at.max(self.pulse.acknowledged) + ACK_EVENTS {
+            self.pulse.asked_at = last;
+            self.events.push_back(Event::AcknowledgeDue);
         }
     }
 

@@ -80,7 +80,7 @@ pub struct Limits {
     /// The same in bytes of payload. 64 MiB.
     pub buffer_bytes: usize,
     /// How many events a client may lag behind its acknowledgements before its job says so with a `status` event of phase
-    /// `back_pressure`; said again whenever the lag has grown by as much. 1,000.
+    /// `back_pressure`; said again whenever the lag has grown by as much. 16,384.
     pub back_pressure_lag: u64,
     /// Payload that waits for the store, in bytes; beyond it every agent that emits waits. 64 MiB.
     pub uncommitted_bytes: usize,
@@ -125,7 +125,7 @@ impl Default for Limits {
             send_window_bytes: 4 << 20,
             buffer_events: 65_536,
             buffer_bytes: 64 << 20,
-            back_pressure_lag: 1_000,
+            back_pressure_lag: 16_384,
             uncommitted_bytes: 64 << 20,
             subscriptions_per_session: 1_024,
             history_events: 65_536,

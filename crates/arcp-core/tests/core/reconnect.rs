@@ -167,6 +167,17 @@ fn what_was_processed_is_acknowledged_in_a_while_and_not_each_by_itself() {
     assert_eq!(pair.host.machine.census().kept, 0);
 }
 
+#[test]
+fn of_very_much_some_is_acknowledged_at_once() {
+    let (mut pair, job) = with_job();
+    for _ in 0..3_000 {
+        pair.host.emits(&job, &["x"]);
+    }
+    pair.run_for(delay() * 3);
+    let acks: Vec<_> = pair.transcript.iter().filter(|line| line.contains("session.ack")).collect();
+    assert!(acks.len() == 1 && acks[0].contains(":3000"), "{acks:?}");
+}
+
 // The client against runtimes that do not behave
 
 fn resumable() -> Desk {

@@ -113,6 +113,17 @@ impl Host {
     pub(crate) async fn client(&self, principal: &str) -> Client {
         arcp_client::connect(self.url(), token(principal)).await.unwrap()
     }
+
+    /// A client whose session ends with its connection.
+    pub(crate) async fn fragile_client(&self, principal: &str) -> Client {
+        fragile_client(&self.url(), principal).await
+    }
+}
+
+/// A client whose session ends with its connection.
+pub(crate) async fn fragile_client(url: &str, principal: &str) -> Client {
+    let connector = arcp_client::ws::WsConnector::new(url).unwrap();
+    Client::connect(connector, token(principal)).without_reconnect().await.unwrap()
 }
 
 impl Drop for Host {

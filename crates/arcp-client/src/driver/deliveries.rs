@@ -1,0 +1,176 @@
+//! From the session to the jobs' handles: bounded queues, and how far their applications have come.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arcp_core::client::JobEnd;
+use arcp_proto::JobId;
+use futures_util::future::{join_all, select_all};
+use tokio::sync::mpsc;
+
+use crate::event::Event;
+
+/// Events that wait for one job's application.
+const QUEUE: usize = 1_024;
+
+/// What a job is told.
+pub(crate) enum Delivery {
+    Event(Event),
+    End(JobEnd),
+}
+
+/// The receiving end of a job's queue.
+pub(crate) struct Inbox {
+    receiver: mpsc::Receiver<Delivery>,
+    /// The number of the last event that the application has taken.
+    taken: Arc<AtomicU64>,
+}
+
+impl Inbox {
+    pub(crate) fn poll_next(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Delivery>> {
+        let polled = self.receiver.poll_recv(cx);
+        if let std::task::Poll::Ready(Some(Delivery::Event(Event { event_seq: Some(seq), .. }))) = &polled {
+            self.taken.store(*seq, Ordering::Release);
+        }
+        polled
+    }
+}
+
+/// The sending end.
+#[derive(Clone)]
+struct Outbox {
+    sender: mpsc::Sender<Delivery>,
+    taken: Arc<AtomicU64>,
+    /// The number of the last event that was handed to the queue, or waits for room in it.
+    delivered: u64,
+}
+
+impl Outbox {
+    /// The number up to which the application has taken everything, if there is something that it has not.
+    fn lag_from(&self) -> Option<u64> {
+        let taken = self.taken.load(Ordering::Acquire);
+        (taken < self.delivered && !self.sender.is_closed()).then_some(taken)
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Deliveries {
+    /// Who follows a job: more than one, where two submits with one key are one job.
+    jobs: HashMap<JobId, Vec<Outbox>>,
+    /// Those of jobs that have ended and whose events are not all taken.
+    ended: Vec<Outbox>,
+    /// What waits for room in a queue. While anything does, nothing is read.
+    waiting: Waiting,
+}
+
+type Waiting = VecDeque<(mpsc::Sender<Delivery>, Delivery)>;
+
+impl Deliveries {
+    /// A new queue, to be followed with [`follow`](Self::follow).
+    pub(super) fn queue() -> (Followed, Inbox) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let taken = Arc::new(AtomicU64::new(0));
+        (Followed(Outbox { sender, taken: Arc::clone(&taken), delivered: 0 }), Inbox { receiver, taken })
+    }
+
+    pub(super) fn follow(&mut self, job_id: JobId, followed: Followed) {
+        self.jobs.entry(job_id).or_default().push(followed.0);
+    }
+
+    pub(super) fn event(&mut self, job_id: &JobId, event_seq: Option<u64>, event: arcp_proto::event::Event) {
+        let Some(outboxes) = self.jobs.get_mut(job_id) else { return };
+        outboxes.retain(|outbox| !outbox.sender.is_closed());
+        for outbox in outboxes.iter_mut() {
+            if let Some(seq) = event_seq {
+                if outbox.delivered == 0 {
+                    outbox.taken.store(seq.saturating_sub(1), Ordering::Release);
+                }
+                outbox.delivered = seq;
+            }
+        }
+        if let Some((last, others)) = outboxes.split_last() {
+            let event = Event::new(event_seq, event);
+            for other in others {
+                self.waiting.push_back((other.sender.clone(), Delivery::Event(event.clone())));
+            }
+            self.waiting.push_back((last.sender.clone(), Delivery::Event(event)));
+        }
+    }
+
+    pub(super) fn end(&mut self, job_id: &JobId, end: &JobEnd) {
+        for outbox in self.jobs.remove(job_id).unwrap_or_default() {
+            self.waiting.push_back((outbox.sender.clone(), Delivery::End(end.clone())));
+            self.ended.push(outbox);
+        }
+    }
+
+    /// Hands over what has room.
+    pub(super) fn hand_over(&mut self) {
+        let mut blocked = Waiting::new();
+        for (sender, delivery) in self.waiting.drain(..) {
+            if is_blocked(&blocked, &sender) {
+                blocked.push_back((sender, delivery));
+                continue;
+            }
+            if let Err(mpsc::error::TrySendError::Full(delivery)) = sender.try_send(delivery) {
+                blocked.push_back((sender, delivery));
+            }
+        }
+        self.waiting = blocked;
+    }
+
+    /// Whether everything has been handed over.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Nobody takes anything any more.
+    pub(super) fn forget(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// The number up to which the applications have taken everything, given the last that has come.
+    pub(super) fn taken(&mut self, last_event_seq: u64) -> u64 {
+        self.ended.retain(|outbox| outbox.lag_from().is_some());
+        let all = self.jobs.values().flatten().chain(&self.ended);
+        all.filter_map(Outbox::lag_from).min().unwrap_or(last_event_seq)
+    }
+
+    /// Waits until one of the queues that are in the way has room, or its job is gone.
+    pub(super) async fn room(&self) {
+        let senders = self.waiting.iter().map(|(sender, _)| Box::pin(sender.reserve()));
+        // Room or a closed queue: either way the next try gets on.
+        drop(select_all(senders).await);
+    }
+
+    /// Delivers what is left once the session is over. Whoever takes nothing holds up nobody else.
+    pub(super) async fn finish(self) {
+        let Self { jobs, ended, waiting } = self;
+        // Who follows a job is told that there is nothing more by the end of its queue.
+        drop((jobs, ended));
+        let mut queues: Vec<(mpsc::Sender<Delivery>, Vec<Delivery>)> = Vec::new();
+        for (sender, delivery) in waiting {
+            match queues.iter_mut().find(|(other, _)| other.same_channel(&sender)) {
+                Some((_, queue)) => queue.push(delivery),
+                None => queues.push((sender, vec![delivery])),
+            }
+        }
+        let deliveries = queues.into_iter().map(|(sender, queue)| async move {
+            for delivery in queue {
+                if sender.send(delivery).await.is_err() {
+                    return;
+                }
+            }
+        });
+        join_all(deliveries).await;
+    }
+}
+
+/// A queue that is not followed yet.
+pub(super) struct Followed(Outbox);
+
+/// Whether something for this queue waits already.
+fn is_blocked(waiting: &Waiting, sender: &mpsc::Sender<Delivery>) -> bool {
+    waiting.iter().any(|(other, _)| other.same_channel(sender))
+}

@@ -1,0 +1,122 @@
+//! A client that comes back by itself, and what it sees of jobs that are not its own.
+
+use arcp_client::proto::Timestamp;
+use arcp_client::proto::event::Body;
+use arcp_client::proto::job::JobStatus;
+use arcp_client::{JobError, RequestError, State};
+use futures_util::{StreamExt, TryStreamExt};
+use serde_json::{Value, json};
+
+use crate::support::{Host, Proxy, token};
+
+#[tokio::test]
+async fn a_job_yields_each_event_once_over_any_number_of_cuts() {
+    let host = Host::start().await;
+    let proxy = Proxy::to(host.address).await;
+    let client = arcp_client::connect(format!("ws://{}", proxy.address), token("alice")).await.unwrap();
+    let mut state = client.state();
+    let mut job = client.submit("count").input(&json!({ "n": 3_000 })).await.unwrap();
+    let mut seen = 0;
+    while let Some(event) = job.next().await {
+        let Body::Log(log) = &event.body else { continue };
+        assert_eq!(log.message, format!("event {seen}"));
+        seen += 1;
+        if seen % 700 == 0 {
+            proxy.cut().await;
+            state.wait_for(|state| *state == State::Reconnecting).await.unwrap();
+        }
+    }
+    assert_eq!(seen, 3_000);
+    assert_eq!(job.result::<Value>().await.unwrap(), json!({ "count": 3_000 }));
+}
+
+#[tokio::test]
+async fn what_is_asked_while_the_link_is_down_waits_for_it() {
+    let host = Host::start().await;
+    let proxy = Proxy::to(host.address).await;
+    let client = arcp_client::connect(format!("ws://{}", proxy.address), token("alice")).await.unwrap();
+    proxy.cut().await;
+    client.state().wait_for(|state| *state == State::Reconnecting).await.unwrap();
+    let mut job = client.submit("echo").input("hello").await.unwrap();
+    assert_eq!(job.result::<Value>().await.unwrap(), json!({ "echoed": "hello" }));
+}
+
+#[tokio::test]
+async fn streamed_results_are_put_together() {
+    let host = Host::start().await;
+    let client = host.client("alice").await;
+    let input = json!({ "chunks": 5, "chunk_bytes": 3_000 });
+    let mut job = client.submit("stream").input(&input).await.unwrap();
+    let whole = job.result::<String>().await.unwrap();
+    assert_eq!((whole.len(), &whole[..1], &whole[14_999..]), (15_000, "a", "e"));
+    assert_eq!(job.outcome().unwrap().summary.as_deref(), Some("streamed 5 chunks"));
+
+    let input = json!({ "chunks": 2, "chunk_bytes": 700_001, "encoding": "base64" });
+    let mut job = client.submit("stream").input(&input).await.unwrap();
+    let whole = job.result_bytes().await.unwrap();
+    assert_eq!((whole.len(), whole[0], whole[1_400_001]), (1_400_002, b'a', b'b'));
+
+    let input = json!({ "chunks": 5, "chunk_bytes": 10, "fail_at": 2 });
+    let mut job = client.submit("stream").input(&input).await.unwrap();
+    assert!(matches!(job.result::<String>().await, Err(JobError::Failed(_))));
+}
+
+#[tokio::test]
+async fn jobs_are_listed_page_by_page() {
+    let host = Host::start().await;
+    let client = host.client("alice").await;
+    let mut ids = Vec::new();
+    for _ in 0..7 {
+        let mut job = client.submit("echo").await.unwrap();
+        job.result_json().await.unwrap();
+        ids.insert(0, job.id().clone());
+    }
+    let waiting = client.submit("gated").await.unwrap();
+    let all: Vec<_> = client.jobs().page_size(3).stream().try_collect().await.unwrap();
+    assert_eq!(all[0].job_id, *waiting.id());
+    assert_eq!(all[1..].iter().map(|entry| entry.job_id.clone()).collect::<Vec<_>>(), ids);
+    let count = |list: arcp_client::List| async move { list.stream().count().await };
+    assert_eq!(count(client.jobs().status(JobStatus::Running)).await, 1);
+    assert_eq!(count(client.jobs().agent("echo@1.0.0").status(JobStatus::Success)).await, 7);
+    assert_eq!(count(client.jobs().created_after(Timestamp::from_millis(i64::MAX))).await, 0);
+    let refused: Vec<_> = client.jobs().page_size(0).stream().collect().await;
+    assert!(matches!(&refused[..], [Err(RequestError::Refused(_))]));
+    host.stage.open(1);
+}
+
+#[tokio::test]
+async fn another_session_watches_and_may_not_cancel() {
+    let host = Host::start().await;
+    let client = host.client("alice").await;
+    let mut job = client.submit("gated").await.unwrap();
+    job.next().await.unwrap();
+    let watcher = host.client("alice").await;
+    let mut watched = watcher.subscribe(job.id()).with_history().await.unwrap();
+    assert_eq!(watched.status_when_subscribed(), Some(&JobStatus::Running));
+    assert!(matches!(watched.next().await.unwrap().body, Body::Status(_)));
+    assert_eq!(watched.cancel().await.unwrap_err().code().unwrap().as_str(), "PERMISSION_DENIED");
+    drop(client);
+    host.stage.open(1);
+    assert_eq!(watched.result::<String>().await.unwrap(), "through");
+
+    let stranger = host.client("bob").await;
+    let error = stranger.subscribe(job.id()).await.unwrap_err();
+    assert_eq!(error.code().unwrap().as_str(), "JOB_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_later_process_can_cancel_what_an_earlier_one_submitted() {
+    let host = Host::start().await;
+    let client = host.client("alice").await;
+    let mut job = client.submit("sleep").input(&json!({ "ms": 600_000 })).await.unwrap();
+    job.next().await.unwrap();
+    let id = job.id().clone();
+    let state = client.resume_state().await.unwrap();
+    drop((job, client));
+
+    let connector = arcp_client::ws::WsConnector::new(&host.url()).unwrap();
+    let later = arcp_client::Client::connect(connector, token("alice")).resume(state).await.unwrap();
+    let mut job = later.subscribe(&id).await.unwrap();
+    later.cancel(&id).await.unwrap();
+    assert!(matches!(job.result_json().await, Err(JobError::Cancelled(_))));
+}
