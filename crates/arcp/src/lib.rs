@@ -78,11 +78,13 @@
 //!
 //! ## What is there
 //!
-//! Sessions with authentication and feature negotiation; jobs with events of every kind, results, errors, cancellation,
-//! time limits, idempotency and agent versions; WebSocket with TLS. A runtime lets sessions be resumed after a cut
-//! without losing an event, while its process lives. Not there yet: reconnecting clients, heartbeats, acknowledgements,
-//! listing and subscribing, enforcement of leases, budgets and credentials, durable stores, stdio, OpenTelemetry. A runtime
-//! offers in `session.welcome` what it can do, and refuses by name what it cannot.
+//! Sessions with authentication, feature negotiation, heartbeats and acknowledgements, resumed after a lost connection without
+//! losing an event or repeating one, while the runtime's process lives; clients that come back by themselves. Jobs with events of
+//! every kind, inline and streamed results, errors, cancellation, time limits, idempotency and agent versions; listing them, and
+//! subscribing to those of other sessions. WebSocket with TLS.
+//!
+//! Not there yet: enforcement of leases beyond their expiry, budgets, credentials, delegation, durable stores, stdio, JWT,
+//! OpenTelemetry. A runtime offers in `session.welcome` what it can do, and refuses by name what it cannot.
 //!
 //! Licensed under Apache-2.0.
 

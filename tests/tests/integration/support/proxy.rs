@@ -4,22 +4,20 @@ use std::net::SocketAddr;
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-/// Passes connections on until it is cut.
+/// Passes connections on, and cuts them when it is told to.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
-    cut: oneshot::Sender<()>,
-    ended: oneshot::Receiver<()>,
+    cut: mpsc::Sender<oneshot::Sender<()>>,
 }
 
 impl Proxy {
     pub(crate) async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (cut, mut cutting) = oneshot::channel();
-        let (end, ended) = oneshot::channel();
+        let (cut, mut cuts) = mpsc::channel::<oneshot::Sender<()>>(1);
         tokio::spawn(async move {
             let mut links = JoinSet::new();
             loop {
@@ -31,18 +29,23 @@ impl Proxy {
                             let _ = copy_bidirectional(&mut near, &mut far).await;
                         });
                     }
-                    _ = &mut cutting => break,
+                    cut = cuts.recv() => match cut {
+                        Some(done) => {
+                            links.shutdown().await;
+                            let _ = done.send(());
+                        }
+                        None => return,
+                    },
                 }
             }
-            links.shutdown().await;
-            let _ = end.send(());
         });
-        Self { address, cut, ended }
+        Self { address, cut }
     }
 
-    /// Cuts every connection: no close frame, no goodbye.
-    pub(crate) async fn cut(self) {
-        self.cut.send(()).unwrap();
-        self.ended.await.unwrap();
+    /// Cuts every connection that there is: no close frame, no goodbye.
+    pub(crate) async fn cut(&self) {
+        let (done, cut) = oneshot::channel();
+        self.cut.send(done).await.unwrap();
+        cut.await.unwrap();
     }
 }
