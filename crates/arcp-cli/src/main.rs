@@ -1,8 +1,15 @@
 //! `arcp`: host agents and drive them from a terminal.
 
+mod cancel;
+mod connect;
 mod exit;
+mod follow;
+mod jobs;
+mod left;
 mod serve;
+mod show;
 mod submit;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -25,6 +32,12 @@ enum Command {
     Serve(serve::Serve),
     /// Submit a job, follow it, and print its result.
     Submit(submit::Submit),
+    /// Watch a job that runs, or has run.
+    Tail(tail::Tail),
+    /// List jobs, newest first.
+    Jobs(jobs::Jobs),
+    /// Cancel a job that was submitted with --detach.
+    Cancel(cancel::Cancel),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +47,9 @@ fn main() -> ExitCode {
         match arguments.command {
             Command::Serve(serve) => serve::run(serve).await,
             Command::Submit(submit) => submit::run(submit).await,
+            Command::Tail(tail) => tail::run(tail).await,
+            Command::Jobs(jobs) => jobs::run(jobs).await,
+            Command::Cancel(cancel) => cancel::run(cancel).await,
         }
     };
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

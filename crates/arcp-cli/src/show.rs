@@ -11,7 +11,7 @@ use arcp::proto::{Json, Number};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-pub(super) enum Show {
+pub(crate) enum Show {
     /// JSON lines.
     Lines,
     /// Text, with a progress bar if stderr is a terminal.
@@ -19,11 +19,11 @@ pub(super) enum Show {
 }
 
 impl Show {
-    pub(super) fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool) -> Self {
         if json { Self::Lines } else { Self::Text { bar: io::stderr().is_terminal().then(spinner) } }
     }
 
-    pub(super) fn accepted(&mut self, accepted: &Accepted) -> io::Result<()> {
+    pub(crate) fn accepted(&mut self, accepted: &Accepted) -> io::Result<()> {
         match self {
             Self::Lines => line("accepted", serde_json::to_value(accepted)?),
             Self::Text { .. } => {
@@ -33,7 +33,18 @@ impl Show {
         }
     }
 
-    pub(super) fn event(&mut self, event: &Event) -> io::Result<()> {
+    /// The job is left running: its id is the result.
+    pub(crate) fn detached(&mut self, accepted: &Accepted) -> io::Result<()> {
+        match self {
+            Self::Lines => self.accepted(accepted),
+            Self::Text { bar } => {
+                clear(bar);
+                writeln!(io::stdout(), "{}", one_line(accepted.job_id.as_str()))
+            }
+        }
+    }
+
+    pub(crate) fn event(&mut self, event: &Event) -> io::Result<()> {
         match (self, &event.body) {
             (Self::Lines, _) => {
                 let fields = json!({
@@ -53,7 +64,7 @@ impl Show {
     }
 
     /// The connection was lost, or is there again.
-    pub(super) fn state(&mut self, state: State) -> io::Result<()> {
+    pub(crate) fn state(&mut self, state: State) -> io::Result<()> {
         match (&self, state) {
             (Self::Lines, State::Reconnecting) => line("disconnected", json!({})),
             (Self::Lines, State::Connected) => line("resumed", json!({})),
@@ -64,7 +75,7 @@ impl Show {
     }
 
     /// Something for people: on stderr, above the progress bar.
-    pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
+    pub(crate) fn note(&mut self, text: &str) -> io::Result<()> {
         match self {
             Self::Text { bar: Some(bar) } => bar.suspend(|| writeln!(io::stderr(), "{text}")),
             Self::Text { bar: None } => writeln!(io::stderr(), "{text}"),
@@ -72,7 +83,7 @@ impl Show {
         }
     }
 
-    pub(super) fn result(&mut self, result: &Json) -> io::Result<()> {
+    pub(crate) fn result(&mut self, result: &Json) -> io::Result<()> {
         match self {
             Self::Lines => line("result", json!({ "final_status": "success", "result": result })),
             Self::Text { bar } => {
@@ -86,7 +97,7 @@ impl Show {
         }
     }
 
-    pub(super) fn error(&mut self, error: &JobError) -> io::Result<()> {
+    pub(crate) fn error(&mut self, error: &JobError) -> io::Result<()> {
         match self {
             Self::Lines => {
                 let final_status = match error {
@@ -121,7 +132,7 @@ fn line(kind: &str, mut fields: Value) -> io::Result<()> {
 }
 
 /// Text of an agent on a terminal: no control characters, so that it cannot move the cursor or change colours.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

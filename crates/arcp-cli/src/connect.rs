@@ -1,0 +1,57 @@
+//! What every command that talks to a runtime is told, and how its failures exit.
+
+use arcp::Client;
+use arcp::client::{ConnectError, RequestError, ResumeState};
+use arcp::proto::BearerToken;
+use arcp::ws::WsConnector;
+
+use crate::exit::{self, Failure};
+
+#[derive(clap::Args)]
+pub(crate) struct Runtime {
+    /// The runtime.
+    #[arg(long, env = "ARCP_URL", default_value = "ws://127.0.0.1:7777/arcp")]
+    pub(crate) url: String,
+
+    /// The bearer token. Anybody on this machine can read it in the list of processes: prefer the variable.
+    #[arg(long, env = "ARCP_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+
+    /// Give up when the connection is lost, instead of making it again.
+    #[arg(long)]
+    no_reconnect: bool,
+}
+
+impl Runtime {
+    /// Opens a session, or resumes the one that an earlier command has left.
+    pub(crate) async fn connect(&self, left: Option<ResumeState>) -> Result<Client, Failure> {
+        let Some(token) = self.token.as_deref().map(BearerToken::from) else {
+            return Err(Failure::usage("no token: set ARCP_TOKEN, or give --token"));
+        };
+        let connector = WsConnector::new(&self.url).map_err(Failure::usage)?;
+        let mut connect = Client::connect(connector, token).identity("arcp", env!("CARGO_PKG_VERSION"));
+        if self.no_reconnect {
+            connect = connect.without_reconnect();
+        }
+        if let Some(left) = left {
+            connect = connect.resume(left);
+        }
+        connect.await.map_err(|error| {
+            let code = if matches!(error, ConnectError::Refused(_)) { exit::JOB } else { exit::CONNECTION };
+            Failure::new(code, error)
+        })
+    }
+}
+
+pub(crate) fn request_failure(error: RequestError) -> Failure {
+    let code = match &error {
+        RequestError::Agent(..) | RequestError::Encode(_) => exit::USAGE,
+        RequestError::Refused(_) => exit::JOB,
+        _ => exit::CONNECTION,
+    };
+    Failure::new(code, error)
+}
+
+pub(crate) fn job_id(text: &str) -> Result<arcp::proto::JobId, String> {
+    text.parse().map_err(|error: arcp::proto::InvalidId| error.to_string())
+}

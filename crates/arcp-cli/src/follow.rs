@@ -1,0 +1,71 @@
+//! Following a job to its end.
+
+use arcp::client::{JobError, RequestError};
+use arcp::{Client, Job};
+use futures_util::StreamExt;
+
+use crate::connect::request_failure;
+use crate::exit::{self, Failure};
+use crate::show::Show;
+
+/// What an interrupt does to the job.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interrupt {
+    /// The first cancels it, the second leaves it running.
+    Cancels,
+    /// It is somebody else's: watching it ends.
+    StopsWatching,
+}
+
+/// Shows the job until it has ended.
+pub(crate) async fn follow(
+    client: &Client,
+    mut job: Job,
+    show: &mut Show,
+    interrupt: Interrupt,
+) -> Result<(), Failure> {
+    let mut state = client.state();
+    let mut cancelling = false;
+    loop {
+        let event = tokio::select! {
+            event = job.next() => event,
+            Ok(()) = state.changed() => {
+                let state = *state.borrow_and_update();
+                show.state(state)?;
+                continue;
+            }
+            _ = tokio::signal::ctrl_c() => {
+                if cancelling || interrupt == Interrupt::StopsWatching {
+                    show.note(&format!("job {} is left running", job.id()))?;
+                    return Err(Failure::silent(exit::INTERRUPTED));
+                }
+                cancelling = true;
+                show.note("cancelling; interrupt again to leave the job running")?;
+                cancel(&job).await?;
+                continue;
+            }
+        };
+        match event {
+            Some(event) => show.event(&event)?,
+            None => break,
+        }
+    }
+    match job.result_json().await {
+        Ok(result) => Ok(show.result(&result)?),
+        Err(error) => {
+            show.error(&error)?;
+            let lost = matches!(error, JobError::SessionEnded(_));
+            Err(Failure::silent(if lost { exit::CONNECTION } else { exit::JOB }))
+        }
+    }
+}
+
+async fn cancel(job: &Job) -> Result<(), Failure> {
+    match job.cancel_because("interrupted by the user").await {
+        Ok(()) => Ok(()),
+        Err(RequestError::Refused(error)) => {
+            Err(Failure::new(exit::JOB, anyhow::anyhow!("not cancelled: {error}")))
+        }
+        Err(error) => Err(request_failure(error)),
+    }
+}

@@ -1,0 +1,90 @@
+//! `arcp jobs`, `arcp tail`, and `arcp cancel` of what was left running.
+
+use std::process::Command;
+
+use crate::program::{Serving, arcp, exits, serve, text};
+
+fn with(serving: &Serving, home: &tempfile::TempDir, arguments: &[&str]) -> Command {
+    let mut command = arcp();
+    command.args(arguments).args(["--url", &serving.url]).env("ARCP_TOKEN", "s3cret");
+    command.env("XDG_STATE_HOME", home.path()).env("HOME", home.path());
+    command
+}
+
+/// Leaves a job running and gives its id.
+fn detached(serving: &Serving, home: &tempfile::TempDir) -> String {
+    let input = r#"{"ms":600000}"#;
+    let output = with(serving, home, &["submit", "sleep", "--detach", "--input", input]).output().unwrap();
+    exits(&output, 0);
+    text(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn a_job_that_was_left_running_is_listed_and_can_be_cancelled_again() {
+    let (serving, home) = (serve(&[]), tempfile::tempdir().unwrap());
+    let job = detached(&serving, &home);
+    let output = with(&serving, &home, &["jobs", "--status", "running"]).output().unwrap();
+    exits(&output, 0);
+    let listed = text(&output.stdout);
+    assert!(listed.starts_with("JOB") && listed.contains(&job) && listed.contains("sleep@1.0.0"), "{listed}");
+
+    let output = with(&serving, &home, &["cancel", &job]).output().unwrap();
+    exits(&output, 0);
+    let output = with(&serving, &home, &["tail", &job, "--json"]).output().unwrap();
+    exits(&output, 1);
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("sleeping") && stdout.lines().last().unwrap().contains("CANCELLED"), "{stdout}");
+    let output = with(&serving, &home, &["jobs", "--json", "--agent", "sleep"]).output().unwrap();
+    let entry: serde_json::Value = serde_json::from_str(text(&output.stdout).trim()).unwrap();
+    assert_eq!((&entry["job_id"], &entry["status"]), (&job.into(), &"cancelled".into()));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_left_is_a_secret_of_its_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let (serving, home) = (serve(&[]), tempfile::tempdir().unwrap());
+    let job = detached(&serving, &home);
+    let file = home.path().join("arcp/sessions").join(format!("{job}.json"));
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::write(&file, "hunter2").unwrap();
+    let output = with(&serving, &home, &["cancel", &job]).output().unwrap();
+    exits(&output, 1);
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains(&job) && stderr.contains("remove it") && !stderr.contains("hunter2"), "{stderr}");
+}
+
+#[test]
+fn a_job_of_another_session_cannot_be_cancelled_and_the_error_says_why() {
+    let (serving, home, elsewhere) = (serve(&[]), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let job = detached(&serving, &home);
+    let output = with(&serving, &elsewhere, &["cancel", &job]).output().unwrap();
+    exits(&output, 1);
+    assert!(text(&output.stderr).contains("only the session that submitted"), "{}", text(&output.stderr));
+    for command in ["cancel", "tail"] {
+        let output = with(&serving, &elsewhere, &[command, "job_unknown"]).output().unwrap();
+        exits(&output, 1);
+        assert!(text(&output.stderr).contains("JOB_NOT_FOUND"));
+    }
+}
+
+#[test]
+fn tail_begins_where_it_is_told() {
+    let (serving, home) = (serve(&[]), tempfile::tempdir().unwrap());
+    let input = r#"{"n":5}"#;
+    let output = with(&serving, &home, &["submit", "count", "--json", "--input", input]).output().unwrap();
+    let first = text(&output.stdout).lines().next().unwrap().to_owned();
+    let accepted: serde_json::Value = serde_json::from_str(&first).unwrap();
+    let job = accepted["job_id"].as_str().unwrap();
+    let output = with(&serving, &home, &["tail", job, "--from", "3"]).output().unwrap();
+    exits(&output, 0);
+    assert_eq!(text(&output.stderr), "info event 3\ninfo event 4\n");
+    assert_eq!(text(&output.stdout), "{\n  \"count\": 5\n}\n");
+}
+
+#[test]
+fn a_state_that_is_none_is_wrong_usage() {
+    let output = arcp().args(["jobs", "--token", "t", "--status", "sleeping"]).output().unwrap();
+    exits(&output, 2);
+    assert!(text(&output.stderr).contains("pending, running, success"));
+}
