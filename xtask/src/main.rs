@@ -10,6 +10,7 @@ mod layers;
 mod markdown;
 mod readme;
 mod run;
+mod sim;
 mod test;
 mod tidy;
 
@@ -28,6 +29,8 @@ enum Command {
     Tidy,
     /// Which crate may depend on which
     Layers,
+    /// Random lives of clients and a runtime on a simulated clock, as many as you like
+    Sim(sim::Options),
     /// Write README.md from the front page of crates/arcp/src/lib.rs
     Readme(readme::Options),
 }
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Tidy => tidy::run(),
         Command::Layers => layers::run(),
+        Command::Sim(options) => sim::run(&options),
         Command::Readme(options) => readme::run(&options),
     };
     match outcome {

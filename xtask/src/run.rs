@@ -1,5 +1,6 @@
 //! Where the workspace is, and how its child commands are started. What to run is decided elsewhere.
 
+use std::borrow::Cow;
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
@@ -29,7 +30,7 @@ fn cargo() -> OsString {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cargo {
     args: Vec<&'static str>,
-    env: Vec<(&'static str, &'static str)>,
+    env: Vec<(&'static str, Cow<'static, str>)>,
 }
 
 impl Cargo {
@@ -39,15 +40,18 @@ impl Cargo {
     }
 
     /// Sets a variable of the environment.
-    pub(crate) fn env(mut self, name: &'static str, value: &'static str) -> Self {
-        self.env.push((name, value));
+    pub(crate) fn env(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.env.push((name, value.into()));
         self
     }
 
     /// The process to start: at the root, without the variables that `cargo run` made for `xtask` itself.
     fn command(&self) -> Command {
         let mut command = Command::new(cargo());
-        command.args(&self.args).envs(self.env.iter().copied()).current_dir(root());
+        command
+            .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (name, value.as_ref())))
+            .current_dir(root());
         for (name, _) in env::vars_os() {
             if name.to_str().is_some_and(is_about_xtask) {
                 command.env_remove(name);

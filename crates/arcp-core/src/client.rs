@@ -198,6 +198,8 @@ impl Session {
             if !self.in_sequence(now, envelope.event_seq, !foreign) {
                 return;
             }
+        } else if !matches!(message, Message::SessionPing(_) | Message::SessionPong(_)) {
+            self.standing.replaying = false;
         }
         match message {
             Message::JobEvent(event) => self.handle_event(envelope, event),

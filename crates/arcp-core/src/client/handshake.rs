@@ -67,6 +67,7 @@ impl Session {
         }
         self.phase = Phase::Open;
         if away.is_some() {
+            self.standing.replaying = true;
             self.events.push_back(Event::Resumed);
             self.ask_again();
         } else {

@@ -93,8 +93,14 @@ impl Session {
         let (mine, others): (VecDeque<_>, VecDeque<_>) =
             early.into_iter().partition(|(job, _)| *job == job_id);
         self.jobs.early = others;
-        let ended = mine.iter().any(|(_, event)| matches!(event, Event::JobEnded { .. }));
-        self.events.extend(mine.into_iter().map(|(_, event)| event));
+        let mut ended = false;
+        for (_, event) in mine {
+            if ended {
+                break; // a submit that was made again may have had the end sent again
+            }
+            ended = matches!(event, Event::JobEnded { .. });
+            self.events.push_back(event);
+        }
         if ended {
             self.jobs.put_past(job_id);
         } else {
@@ -134,6 +140,7 @@ impl Session {
             }
             Some(job_id) if self.jobs.knows(job_id) => self.requests.take_cancel(job_id),
             Some(job_id) if self.jobs.is_early(job_id) => None,
+            Some(_) if self.standing.replaying => None, // a job whose acceptance was lost, and is asked for again
             Some(job_id) => {
                 let cancel = self.requests.take_cancel(job_id);
                 cancel.or_else(|| self.requests.submit_refused(&envelope.id, true))

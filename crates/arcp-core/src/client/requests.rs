@@ -92,7 +92,11 @@ impl Session {
             let Some(request) = open.key else { continue };
             match open.kind {
                 // It may have begun: a second one would replay the history twice.
-                Kind::Subscribe(_) => self.events.push_back(Event::Interrupted { request }),
+                Kind::Subscribe(job_id) => {
+                    // What it may have begun is not what the next one is told first.
+                    self.jobs.put_past(job_id);
+                    self.events.push_back(Event::Interrupted { request });
+                }
                 Kind::Submit | Kind::Cancel(_) | Kind::List => self.requests.waiting.push_front(open),
             }
         }

@@ -32,6 +32,8 @@ pub(super) struct Standing {
     pub(super) heartbeat: Option<Duration>,
     /// The last number in sequence.
     pub(super) last_event_seq: u64,
+    /// Whether nothing but what was missed has come since the session was resumed: that answers no request.
+    pub(super) replaying: bool,
     /// Whether a gap was answered by a resume already, and nothing has come in sequence since.
     gap_answered: bool,
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::host::seconds;
 use crate::pair::Pair;
 use crate::peer::message;
-use crate::played::{Desk, accepted, event, of_job, result, session_error};
+use crate::played::{Desk, accepted, event, job_error, of_job, result, session_error};
 
 fn delay() -> std::time::Duration {
     std::time::Duration::from_millis(20)
@@ -82,6 +82,26 @@ fn a_job_whose_acceptance_was_lost_is_followed_from_its_first_event() {
     let told = pair.is_told();
     assert_eq!(pair.seen, [1, 2]);
     assert_eq!(told.iter().filter(|words| *words == "JOB ended success").count(), 1, "{told:?}");
+}
+
+#[test]
+fn a_job_that_failed_before_its_acceptance_was_heard_of_is_not_refused_but_ended() {
+    let mut desk = Desk::with(|config| config.reconnect = Some(Backoff::default()));
+    desk.machine.handle_connected(desk.clock.now());
+    let welcome = |token: &str| {
+        let payload = json!({ "session_id": "sess_1", "resume_token": token, "resume_window_sec": 60 });
+        message("w", "session.welcome", payload)
+    };
+    desk.hears(&welcome("rt_1"));
+    desk.submits();
+    let id = desk.says().pop().unwrap()["id"].as_str().unwrap().to_owned();
+    desk.machine.handle_disconnected(desk.clock.now());
+    desk.is_told();
+    dials(&mut desk);
+    desk.hears(&welcome("rt_2"));
+    desk.hears(&numbered(job_error("job_1", "QUOTA"), 1));
+    desk.hears(&accepted("job_1", Some(&id)));
+    assert_eq!(desk.is_told(), ["resumed", "#1 accepted job_1", "job_1 ended error QUOTA"]);
 }
 
 #[test]

@@ -1,0 +1,47 @@
+//! The simulation: client and runtime machines over links that delay, are cut, and die without a word, in random lives that
+//! are the same whenever their seed is.
+//!
+//! `ARCP_SIM_SEED=17` lives one life; `ARCP_SIM_SEEDS=100000`, or `cargo xtask sim --seeds 100000`, so many.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(dead_code, reason = "the played host is shared with the other tests, which use more of it")]
+
+#[path = "../core/host.rs"]
+mod host;
+#[path = "../core/peer.rs"]
+mod peer;
+mod world;
+
+use std::panic::AssertUnwindSafe;
+
+use crate::world::World;
+
+/// Lives that every run of the tests goes through.
+const SEEDS: u64 = 2_000;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}: not a number")))
+}
+
+#[test]
+fn random_lives() {
+    let seeds = match number("ARCP_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("ARCP_SIM_SEEDS").unwrap_or(SEEDS),
+    };
+    for seed in seeds {
+        let life = AssertUnwindSafe(|| World::live(seed));
+        if std::panic::catch_unwind(life).is_err() {
+            panic!("seed {seed} failed; ARCP_SIM_SEED={seed} lives it again");
+        }
+    }
+}
+
+#[test]
+fn a_life_is_the_same_whenever_its_seed_is() {
+    for seed in 0..20 {
+        assert_eq!(World::live(seed), World::live(seed), "seed {seed}");
+    }
+}

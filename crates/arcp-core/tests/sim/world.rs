@@ -1,0 +1,452 @@
+//! A runtime, its clients, and what must hold of them after every step.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use arcp_core::Incoming;
+use arcp_core::client::{Backoff, Config, Event, Loss, RequestKey, Session, Transmit};
+use arcp_core::runtime::{ConnectionKey, Outcome};
+use arcp_proto::event::EventKind;
+use arcp_proto::job::{Submit, Subscribe};
+use arcp_proto::session::Peer as Identity;
+use arcp_proto::{BearerToken, ErrorCode, ErrorPayload, Json};
+use serde_json::{Value, json};
+
+use crate::host::{Clock, Host, seconds, seeded};
+
+const STEPS: usize = 120;
+const PRINCIPALS: [&str; 4] = ["alice", "alice", "alice", "bob"];
+
+/// One way of a link: when each frame arrives; `None` is a close.
+type Way = VecDeque<(Duration, Option<String>)>;
+
+struct Link {
+    connection: ConnectionKey,
+    to_host: Way,
+    to_client: Way,
+    /// Whether nothing passes any more, and nobody has been told.
+    dead: bool,
+}
+
+/// What an application has been told of a job.
+#[derive(Default)]
+struct Told {
+    events: usize,
+    ends: usize,
+    own: bool,
+}
+
+struct Client {
+    who: &'static str,
+    machine: Session,
+    link: Option<Link>,
+    reachable: bool,
+    /// Jobs that it follows, or has followed.
+    jobs: BTreeMap<String, Told>,
+    /// Jobs that it has asked to follow.
+    asked: BTreeMap<String, RequestKey>,
+    over: Option<Loss>,
+}
+
+pub(crate) struct World {
+    host: Host,
+    random: Box<dyn FnMut() -> u128>,
+    delay: Duration,
+    clients: Vec<Client>,
+    /// Jobs by id: whose, how many events, and whether they have ended.
+    jobs: BTreeMap<String, (String, usize, bool)>,
+    history: String,
+}
+
+impl World {
+    /// Lives a whole life and gives its history.
+    pub(crate) fn live(seed: u64) -> String {
+        let mut random = Box::new(seeded(seed ^ 0x5eed));
+        let delay = Duration::from_millis((random() % 50) as u64);
+        let mut world = Self {
+            host: Host::seeded(seed, |_| {}),
+            random,
+            delay,
+            clients: Vec::new(),
+            jobs: BTreeMap::new(),
+            history: String::new(),
+        };
+        world.host.gulp = 1 + world.below(20);
+        for who in PRINCIPALS {
+            let client = world.client(who);
+            world.clients.push(client);
+        }
+        for _ in 0..STEPS {
+            world.step();
+            world.check();
+        }
+        world.settle_down();
+        world.history
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        ((self.random)() % bound as u128) as usize
+    }
+
+    fn client(&mut self, who: &'static str) -> Client {
+        let identity = Identity { name: "client".to_owned(), version: "0".to_owned() };
+        let mut config = Config::new(identity, BearerToken::new(format!("{who}-token")));
+        config.reconnect = Some(Backoff::default());
+        config.request_timeout = seconds(100_000);
+        config.handshake_timeout = seconds(20);
+        let bits = (self.random)() as u64;
+        let mut client = Client {
+            who,
+            machine: Session::new(config, Box::new(seeded(bits))),
+            link: None,
+            reachable: true,
+            jobs: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            over: None,
+        };
+        client.dial(&mut self.host);
+        client
+    }
+
+    fn step(&mut self) {
+        let index = self.below(self.clients.len());
+        let now = self.host.now();
+        match self.below(20) {
+            0 | 1 => {
+                let submit = Submit::new("echo".parse().unwrap(), Json::null());
+                self.clients[index].machine.submit(now, &submit, None);
+            }
+            2..=6 => self.emit(),
+            7 => self.finish(),
+            8 => {
+                let own = self.pick(index, |told| told.own && told.ends == 0);
+                if let Some(job) = own {
+                    self.clients[index].machine.cancel(now, job.parse().unwrap(), None);
+                }
+            }
+            9 | 10 => self.clients[index].cut(&mut self.host),
+            11 => {
+                if let Some(link) = &mut self.clients[index].link {
+                    link.dead = true;
+                }
+            }
+            12 => self.clients[index].reachable ^= true,
+            13 | 14 => self.subscribe(index),
+            15 => {
+                if let Some(job) = self.pick(index, |told| !told.own && told.ends == 0) {
+                    let client = &mut self.clients[index];
+                    client.machine.unsubscribe(now, job.parse().unwrap());
+                    client.jobs.remove(&job);
+                }
+            }
+            16 => {
+                if let Some(link) = &self.clients[index].link
+                    && let Some(wire) = self.host.wires.get_mut(&link.connection)
+                {
+                    wire.stalled ^= true;
+                }
+            }
+            17 if self.below(2) == 0 => self.host.hold_commits(),
+            17 => self.host.release_commits(),
+            18 => self.run_at_most(40_000),
+            _ => self.run_at_most(200),
+        }
+        self.exchange();
+    }
+
+    fn run_at_most(&mut self, millis: usize) {
+        let millis = self.below(millis) as u64;
+        self.run_for(Duration::from_millis(millis));
+    }
+
+    fn pick(&mut self, index: usize, wanted: impl Fn(&Told) -> bool) -> Option<String> {
+        let jobs = self.clients[index].jobs.iter().filter(|(_, told)| wanted(told));
+        let jobs: Vec<_> = jobs.map(|(job, _)| job.clone()).collect();
+        if jobs.is_empty() { None } else { Some(jobs[self.below(jobs.len())].clone()) }
+    }
+
+    fn running(&mut self) -> Option<String> {
+        let jobs: Vec<_> = self.jobs.iter().filter(|(_, job)| !job.2).map(|(id, _)| id.clone()).collect();
+        if jobs.is_empty() { None } else { Some(jobs[self.below(jobs.len())].clone()) }
+    }
+
+    fn emit(&mut self) {
+        let Some(job) = self.running() else { return };
+        for _ in 0..=self.below(5) {
+            let record = self.jobs.get_mut(&job).unwrap();
+            let body = json!({ "text": record.1.to_string() });
+            if self.host.emit_body(&job, EventKind::Thought, &body).is_ok() {
+                record.1 += 1;
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        let Some(job) = self.running() else { return };
+        let outcome = match self.below(3) {
+            0 => Outcome::Success(Json::null()),
+            1 => Outcome::Failure(ErrorPayload::new(ErrorCode::from("QUOTA"), "no more")),
+            _ => Outcome::Panicked,
+        };
+        self.host.finish(&job, outcome);
+        self.jobs.get_mut(&job).unwrap().2 = true;
+    }
+
+    fn subscribe(&mut self, index: usize) {
+        let client = &self.clients[index];
+        let session = client.machine.resume_state().map(|state| state.session_id);
+        let unknown = |(id, job): &(&String, &(String, usize, bool))| {
+            let others = Some(&self.host.started[*id].session_id) != session.as_ref();
+            job.0 == client.who && others && !client.jobs.contains_key(*id) && !client.asked.contains_key(*id)
+        };
+        let jobs: Vec<_> = self.jobs.iter().filter(unknown).map(|(id, _)| id.clone()).collect();
+        if jobs.is_empty() {
+            return;
+        }
+        let job = jobs[self.below(jobs.len())].clone();
+        let job_id = job.parse().unwrap();
+        let now = self.host.now();
+        let subscribe = Subscribe { job_id, from_event_seq: None, history: true };
+        let request = self.clients[index].machine.subscribe(now, &subscribe);
+        self.clients[index].asked.insert(job, request);
+    }
+
+    /// Lets time pass, with everything that falls into it.
+    fn run_for(&mut self, duration: Duration) {
+        let end = self.host.clock.after(duration).0;
+        loop {
+            self.exchange();
+            let mut times: Vec<_> = self.host.machine.poll_timeout().into_iter().collect();
+            times.extend(self.clients.iter().filter_map(|client| client.machine.poll_timeout()));
+            let timers = times.into_iter().map(|at| at.since_origin());
+            let links =
+                self.clients.iter().filter_map(|client| client.link.as_ref()).filter(|link| !link.dead);
+            let arrivals = links.flat_map(|link| [link.to_host.front(), link.to_client.front()]).flatten();
+            let next = timers.chain(arrivals.map(|(at, _)| *at)).min();
+            let Some(at) = next.filter(|at| *at <= end) else { break };
+            self.host.clock = Clock(at.max(self.host.clock.0));
+            let now = self.host.now();
+            self.host.machine.handle_timeout(now);
+            self.host.settle();
+            for client in &mut self.clients {
+                client.machine.handle_timeout(now);
+                client.arrive(&mut self.host);
+            }
+        }
+        self.host.clock = Clock(end);
+    }
+
+    /// Puts on its way what everybody has to send, and hears what the applications are told.
+    fn exchange(&mut self) {
+        self.host.settle();
+        for job in std::mem::take(&mut self.host.stopped) {
+            let name =
+                self.host.started.values().find(|spec| spec.job == job.0).map(|spec| spec.job_id.to_string());
+            let name = name.unwrap();
+            self.host.finish(&name, Outcome::Success(Json::null()));
+            self.jobs.get_mut(&name).unwrap().2 = true;
+        }
+        for (id, spec) in &self.host.started {
+            let fresh = || (spec.principal.as_str().to_owned(), 0, false);
+            self.jobs.entry(id.clone()).or_insert_with(fresh);
+        }
+        for index in 0..self.clients.len() {
+            let told = self.clients[index].exchange(&mut self.host, self.delay);
+            for event in told {
+                self.hear(index, event);
+            }
+            self.clients[index].exchange(&mut self.host, self.delay);
+            if let Some(loss) = self.clients[index].over {
+                let fair = matches!(
+                    loss,
+                    Loss::WindowOver | Loss::BeforeWelcome | Loss::HandshakeTimeout | Loss::ResumeRefused
+                );
+                assert!(fair, "no session ends but by being away too long, or before it began: {loss:?}");
+                let who = self.clients[index].who;
+                self.clients[index].cut(&mut self.host);
+                self.clients[index] = self.client(who);
+                self.clients[index].exchange(&mut self.host, self.delay);
+            }
+        }
+    }
+
+    fn hear(&mut self, index: usize, event: Event) {
+        let client = &mut self.clients[index];
+        let followed = match &event {
+            Event::Accepted { accepted, .. } => Some((&accepted.job_id, true)),
+            Event::Subscribed { subscribed, .. } => Some((&subscribed.job_id, false)),
+            Event::Job { job_id, .. } | Event::JobEnded { job_id, .. } => {
+                let job = &self.jobs[job_id.as_str()];
+                assert_eq!(job.0, client.who, "nobody is told of another principal's job");
+                None
+            }
+            Event::Refused { error, .. } => panic!("nothing here is refused: {error}"),
+            // A welcome that was lost for more than 30 s leaves the client with a token that is dead.
+            Event::HandshakeRefused(error) => {
+                assert_eq!(error.code, ErrorCode::PermissionDenied, "{error}");
+                None
+            }
+            _ => None,
+        };
+        if let Some((job_id, own)) = followed {
+            let told = client.jobs.entry(job_id.to_string()).or_default();
+            assert!(told.events == 0 && told.ends == 0, "a job begins once");
+            told.own |= own;
+        }
+        match event {
+            Event::Job { job_id, event, .. } if event.kind == EventKind::Thought => {
+                let told =
+                    client.jobs.get_mut(job_id.as_str()).expect("only jobs that are followed are told of");
+                let body: Value = event.body.decode().unwrap();
+                assert_eq!(body["text"], told.events.to_string(), "{job_id}: each event once, and in order");
+                assert_eq!(told.ends, 0, "{job_id}: nothing follows the end");
+                told.events += 1;
+                self.history.push_str(&format!("{index} {job_id} {}\n", told.events));
+            }
+            Event::JobEnded { job_id, .. } => {
+                let told = client.jobs.get_mut(job_id.as_str()).expect("only jobs that are followed end");
+                told.ends += 1;
+                assert_eq!(told.ends, 1, "{job_id}: one end");
+                assert_eq!(told.events, self.jobs[job_id.as_str()].1, "{job_id}: the end is the last");
+                self.history.push_str(&format!("{index} {job_id} ends\n"));
+            }
+            Event::Subscribed { subscribed, .. } => {
+                client.asked.remove(subscribed.job_id.as_str());
+            }
+            Event::Interrupted { request } => client.asked.retain(|_, asked| *asked != request),
+            Event::Ended(loss) => client.over = Some(loss),
+            _ => {}
+        }
+    }
+
+    fn check(&self) {
+        for client in &self.clients {
+            for (job, told) in &client.jobs {
+                assert!(told.events <= self.jobs[job].1, "{job}: nothing is made up");
+            }
+        }
+        let census = self.host.machine.census();
+        assert!(census.kept <= 65_536 * census.sessions.max(1));
+    }
+
+    /// Everything works again and every job ends: then everybody has been told everything.
+    fn settle_down(&mut self) {
+        self.host.release_commits();
+        for index in 0..self.clients.len() {
+            self.clients[index].reachable = true;
+            self.clients[index].cut(&mut self.host);
+        }
+        self.run_for(seconds(60));
+        while self.running().is_some() {
+            self.finish();
+        }
+        self.run_for(seconds(300));
+        for client in &self.clients {
+            for (job, told) in &client.jobs {
+                let (_, events, _) = self.jobs[job];
+                assert_eq!((told.events, told.ends), (events, 1), "{job} of {}", client.who);
+            }
+        }
+        for index in 0..self.clients.len() {
+            self.clients[index].reachable = false;
+            self.clients[index].cut(&mut self.host);
+        }
+        // Links that died without a word are noticed in the end.
+        let connections: Vec<_> = self.host.wires.keys().copied().collect();
+        for connection in connections {
+            self.host.machine.handle_disconnected(self.host.now(), connection);
+        }
+        self.host.clock = self.host.clock.after(seconds(700));
+        self.host.machine.handle_timeout(self.host.now());
+        self.host.settle();
+        let census = self.host.machine.census();
+        assert_eq!(
+            (census.connections, census.sessions, census.followers, census.waiting),
+            (0, 0, 0, 0),
+            "{census:?}"
+        );
+    }
+}
+
+impl Client {
+    fn dial(&mut self, host: &mut Host) {
+        if !self.reachable {
+            return self.machine.handle_connect_failed(host.now());
+        }
+        // The old link is dropped here; the runtime may learn of it much later, or never.
+        if let Some(old) = self.link.take()
+            && !old.dead
+        {
+            host.machine.handle_disconnected(host.now(), old.connection);
+            host.settle();
+        }
+        let connection = host.connect().key;
+        self.link = Some(Link { connection, to_host: Way::new(), to_client: Way::new(), dead: false });
+        self.machine.handle_connected(host.now());
+    }
+
+    /// The link is cut: what was on its way is gone, and both sides learn of it.
+    fn cut(&mut self, host: &mut Host) {
+        if let Some(link) = self.link.take() {
+            host.machine.handle_disconnected(host.now(), link.connection);
+            host.settle();
+            self.machine.handle_disconnected(host.now());
+        }
+    }
+
+    fn arrive(&mut self, host: &mut Host) {
+        let now = host.clock.0;
+        while let Some(link) = self.link.as_mut().filter(|link| !link.dead) {
+            if let Some(frame) = arrived(&mut link.to_host, now) {
+                match frame {
+                    Some(frame) => host.frame(link.connection, Incoming::text(frame)),
+                    None => self.cut(host),
+                }
+            } else if let Some(frame) = arrived(&mut link.to_client, now) {
+                match frame {
+                    Some(frame) => self.machine.handle_frame(host.now(), Incoming::text(frame)),
+                    None => self.cut(host),
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn exchange(&mut self, host: &mut Host, delay: Duration) -> Vec<Event> {
+        let mut told = Vec::new();
+        loop {
+            let arrival = host.clock.0 + delay;
+            while let Some(transmit) = self.machine.poll_transmit() {
+                let frame = match transmit {
+                    Transmit::Frame(frame) => Some(frame.to_string()),
+                    Transmit::Close => None,
+                };
+                if let Some(link) = &mut self.link {
+                    link.to_host.push_back((arrival, frame));
+                }
+            }
+            let Some(event) = self.machine.poll_event() else { break };
+            match event {
+                Event::Connect => self.dial(host),
+                Event::AcknowledgeDue => self.machine.acknowledge(host.now(), self.machine.last_event_seq()),
+                other => told.push(other),
+            }
+        }
+        if let Some(link) = &mut self.link
+            && let Some(wire) = host.wires.get_mut(&link.connection)
+        {
+            let arrival = host.clock.0 + delay;
+            let closed = wire.closed.take().map(|_| None);
+            link.to_client.extend(wire.inbox.drain(..).map(Some).chain(closed).map(|frame| (arrival, frame)));
+        }
+        told
+    }
+}
+
+fn arrived(way: &mut Way, now: Duration) -> Option<Option<String>> {
+    if way.front()?.0 > now {
+        return None;
+    }
+    way.pop_front().map(|(_, frame)| frame)
+}
