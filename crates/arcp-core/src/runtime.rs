@@ -25,7 +25,7 @@ mod transmit;
 mod write;
 mod writes;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use arcp_proto::{Envelope, ErrorCode, ErrorPayload, JobId, MessageId, Payload, SessionId, session as wire};
 
@@ -86,6 +86,8 @@ pub struct Runtime {
     config: Config,
     ids: Ids,
     connections: Connections,
+    /// Those that have not been let in yet.
+    handshaking: BTreeSet<ConnectionKey>,
     sessions: Sessions,
     /// In the order in which they were accepted.
     jobs: BTreeMap<JobKey, Job>,
@@ -116,6 +118,7 @@ impl Runtime {
             config,
             ids: Ids::new(random),
             connections: Connections::default(),
+            handshaking: BTreeSet::new(),
             sessions: Sessions::default(),
             jobs: BTreeMap::new(),
             job_ids: HashMap::new(),
@@ -158,6 +161,11 @@ impl Runtime {
         self.timers.set(deadline, Timer::Handshake(key));
         if self.shutting_down {
             self.close(key, Close::GoingAway);
+        } else if self.handshaking.len() >= self.config.limits.handshakes {
+            let message = "too many connections have not introduced themselves yet";
+            self.refuse_handshake(now, key, ErrorCode::InternalError, message, None);
+        } else {
+            self.handshaking.insert(key);
         }
         key
     }
@@ -203,6 +211,7 @@ impl Runtime {
     /// A connection is gone. Its session goes on and can be resumed within the window (§6.3).
     pub fn handle_disconnected(&mut self, now: Now, connection_key: ConnectionKey) {
         let Some(connection) = self.connections.remove(connection_key) else { return };
+        self.handshaking.remove(&connection_key);
         self.timers.clear(connection.handshake_deadline, Timer::Handshake(connection_key));
         if let Some(beat) = connection.beat {
             self.timers.clear(beat, Timer::Heartbeat(connection_key));

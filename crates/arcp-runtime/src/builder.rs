@@ -189,6 +189,7 @@ fn resolve(name: &str) -> Result<ResolvedAgent, BuildError> {
 
 fn check(limits: &Limits) -> Result<(), BuildError> {
     let counts = [
+        ("handshakes", limits.handshakes),
         ("sessions_per_principal", limits.sessions_per_principal),
         ("jobs_per_session", limits.jobs_per_session),
         ("jobs_per_principal", limits.jobs_per_principal),

@@ -57,6 +57,9 @@ pub fn implemented_features() -> Features {
 pub struct Limits {
     /// A connection that has not said a good `session.hello` by then is closed with 1008. 10 s.
     pub handshake_timeout: Duration,
+    /// Connections that have not said a good `session.hello` yet; one more is answered with `INTERNAL_ERROR`, which invites to
+    /// try again, and closed. 4,096.
+    pub handshakes: usize,
     /// How often each side shows life, where heartbeats were negotiated; a peer that is silent for two of these is
     /// disconnected with 4408. 30 s. Written in whole seconds, at least 1.
     pub heartbeat_interval: Duration,
@@ -116,6 +119,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             handshake_timeout: Duration::from_secs(10),
+            handshakes: 4_096,
             heartbeat_interval: Duration::from_secs(30),
             resume_window: Duration::from_secs(600),
             sessions_per_principal: 64,

@@ -108,6 +108,7 @@ impl Runtime {
         };
         if let Some(connection) = self.connections.by_key_mut(connection_key) {
             connection.phase = Phase::Open(session_key);
+            self.handshaking.remove(&connection_key);
             let deadline = connection.handshake_deadline;
             self.timers.clear(deadline, Timer::Handshake(connection_key));
         }
@@ -212,6 +213,7 @@ impl Runtime {
         request_id: Option<MessageId>,
     ) {
         tracing::debug!(%code, message, "handshake refused");
+        self.handshaking.remove(&connection_key);
         let error = ErrorPayload::new(code, message);
         self.answer_error(now, connection_key, None, wire::Error { error, request_id, job_id: None });
         if let Some(connection) = self.connections.by_key_mut(connection_key) {

@@ -306,3 +306,24 @@ fn a_principal_has_so_many_sessions_and_the_longest_disconnected_makes_room() {
     again.resumes_with(&mut host, "alice", &second.session, &second.token, 0);
     expects_refusal(&mut host, &again, "RESUME_WINDOW_EXPIRED", Some("hello"));
 }
+
+#[test]
+fn only_so_many_may_be_at_the_door_at_a_time() {
+    let mut host = Host::with(|config| config.limits.handshakes = 2);
+    let (mut first, second) = (host.connect(), host.connect());
+    let third = host.connect();
+    let refusal = third.hears_one(&mut host);
+    assert_eq!(
+        (&refusal["payload"]["code"], &refusal["payload"]["retryable"]),
+        (&json!("INTERNAL_ERROR"), &json!(true))
+    );
+    assert_eq!(third.close_code(&host), Some(1008));
+    first.says_hello(&mut host, "alice");
+    first.expects_welcome(&mut host);
+    host.join("bob");
+    host.cut(&second);
+    let (one, two) = (host.connect(), host.connect());
+    for peer in [one, two] {
+        peer.hears_nothing(&mut host);
+    }
+}
