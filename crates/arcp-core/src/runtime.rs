@@ -284,21 +284,36 @@ impl Runtime {
         if connection.closed {
             return;
         }
+        let session = connection.session();
+        let mut session = session.and_then(|key| self.sessions.by_key_mut(key));
         let mut taken = 0;
         let mut uncommitted = false;
         while taken < max {
+            // Answers go first, and no numbered message overtakes one that was given before it. A few answers must not
+            // overtake what was numbered before them either.
             match connection.answers.front() {
-                None => break,
                 Some(answer) if answer.position > committed => {
                     uncommitted = true;
                     break;
                 }
-                Some(_) => {}
+                Some(answer) if session.as_ref().is_none_or(|session| answer.after <= session.sent()) => {
+                    if let Some(answer) = connection.answers.pop_front() {
+                        out.push(Transmit::Frame(answer.frame));
+                        taken += 1;
+                    }
+                    continue;
+                }
+                _ => {}
             }
-            if let Some(answer) = connection.answers.pop_front() {
-                out.push(Transmit::Frame(answer.frame));
-                taken += 1;
+            match session.as_mut().map_or(Next::Nothing, |session| session.next_to_send(committed)) {
+                Next::Entry(entry) => out.push(Transmit::Entry(entry)),
+                Next::Uncommitted => {
+                    uncommitted = true;
+                    break;
+                }
+                Next::Nothing => break,
             }
+            taken += 1;
         }
         if connection.read_paused
             && matches!(connection.phase, Phase::Open(_))
@@ -307,24 +322,12 @@ impl Runtime {
             connection.read_paused = false;
             self.events.push_back(Event::Read(connection_key));
         }
-        // A numbered message may not overtake the answers that were given before it.
-        let session = connection.session().filter(|_| !uncommitted);
-        if let Some(session) = session.and_then(|key| self.sessions.by_key_mut(key)) {
-            while taken < max {
-                match session.next_to_send(committed) {
-                    Next::Entry(entry) => out.push(Transmit::Entry(entry)),
-                    Next::Uncommitted => {
-                        uncommitted = true;
-                        break;
-                    }
-                    Next::Nothing => break,
-                }
-                taken += 1;
-            }
-            if !session.waiting.is_empty() && session.has_room(limits) {
-                let waiting = session.waiting.drain(..);
-                self.events.extend(waiting.map(Event::Wake));
-            }
+        if let Some(session) = session
+            && !session.waiting.is_empty()
+            && session.has_room(limits)
+        {
+            let waiting = session.waiting.drain(..);
+            self.events.extend(waiting.map(Event::Wake));
         }
         if taken > 0 {
             connection.said = now.monotonic;
@@ -372,8 +375,25 @@ impl Runtime {
         let mut envelope = Envelope::new(MessageId::from_ulid(self.ids.ulid(now)), payload);
         envelope.session_id = session_id;
         dress(&mut envelope);
-        let position = self.writes.settled_at();
-        self.connections.answer(connection_key, &envelope, position, &mut self.events);
+        let place = (self.writes.settled_at(), 0);
+        self.connections.answer(connection_key, &envelope, place, &mut self.events);
+    }
+
+    /// The same, but not before everything that the session has been numbered so far.
+    fn answer_in_sequence<P: Payload>(
+        &mut self,
+        now: Now,
+        connection_key: ConnectionKey,
+        session_key: SessionKey,
+        payload: &P,
+        dress: impl FnOnce(&mut Envelope),
+    ) {
+        let mut envelope = Envelope::new(MessageId::from_ulid(self.ids.ulid(now)), payload);
+        envelope.session_id = self.session_id(session_key);
+        dress(&mut envelope);
+        let after = self.sessions.by_key(session_key).map_or(0, session::Session::head_seq);
+        let place = (self.writes.settled_at(), after);
+        self.connections.answer(connection_key, &envelope, place, &mut self.events);
     }
 
     fn answer_error(

@@ -35,6 +35,8 @@ pub(super) struct Connection {
 pub(super) struct Answer {
     pub(super) frame: ByteString,
     pub(super) position: u64,
+    /// The number of the session's message that it must not overtake; 0 for none.
+    pub(super) after: u64,
 }
 
 pub(super) enum Phase {

@@ -54,14 +54,14 @@ impl Connections {
         &mut self,
         key: ConnectionKey,
         envelope: &Envelope,
-        position: u64,
+        (position, after): (u64, u64),
         events: &mut VecDeque<Event>,
     ) {
         let frame: ByteString = envelope.encode();
         if let Some(connection) = self.by_key.get_mut(&key)
             && !connection.is_closing()
         {
-            connection.answers.push_back(Answer { frame, position });
+            connection.answers.push_back(Answer { frame, position, after });
             self.wake(key, events);
         }
     }

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arcp_proto::{Digest, Feature, Features, SessionId, Timestamp, Ulid};
+use arcp_proto::{Digest, Feature, Features, JobId, SessionId, Timestamp, Ulid};
 
 use super::log::Entry;
 use super::transmit::{NumberedEntry, SessionHead};
@@ -82,6 +82,17 @@ impl Session {
     /// How many messages are kept.
     pub(super) fn kept(&self) -> usize {
         self.view.entries.len()
+    }
+
+    /// The number up to which everything has been handed to the connection.
+    pub(super) fn sent(&self) -> u64 {
+        self.view.sent
+    }
+
+    /// Whether messages of a job still wait to be sent.
+    pub(super) fn has_unsent_of(&self, job_id: &JobId) -> bool {
+        let sent = (self.view.sent + 1 - self.view.first) as usize;
+        self.view.entries.iter().skip(sent).any(|entry| entry.job.job_id == *job_id)
     }
 
     /// The number after which a resume can still begin: everything later is kept.

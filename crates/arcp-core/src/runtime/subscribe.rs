@@ -90,11 +90,18 @@ impl Runtime {
             replayed: !replay.is_empty(),
             request_id: request.id.clone(),
         };
-        let session_id = self.session_id(request.session);
-        self.answer(now, request.connection, session_id, &subscribed, |envelope| {
+        let job_id = accepted.job_id.clone();
+        let dress = |envelope: &mut arcp_proto::Envelope| {
             envelope.job_id = Some(accepted.job_id);
             envelope.trace_id = accepted.trace_id;
-        });
+        };
+        // What is left of an earlier subscription is not the beginning of this one.
+        if self.sessions.by_key(request.session).is_some_and(|session| session.has_unsent_of(&job_id)) {
+            self.answer_in_sequence(now, request.connection, request.session, &subscribed, dress);
+        } else {
+            let session_id = self.session_id(request.session);
+            self.answer(now, request.connection, session_id, &subscribed, dress);
+        }
         for entry in &replay {
             self.show(request.session, entry);
         }

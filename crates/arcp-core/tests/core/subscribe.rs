@@ -221,6 +221,25 @@ fn a_session_that_subscribes_to_its_own_job_is_sent_the_replay_and_nothing_twice
 }
 
 #[test]
+fn what_is_left_of_an_earlier_subscription_comes_before_the_answer_to_the_next() {
+    let mut host = Host::new();
+    let mut alice = join(&mut host);
+    let job = alice.starts_job(&mut host);
+    let mut watcher = join(&mut host);
+    subscribes(&mut watcher, &mut host, &job, json!({}));
+    host.stall(&watcher);
+    host.emits(&job, &["a", "b"]);
+    watcher.asks(&mut host, "job.unsubscribe", json!({ "job_id": job }));
+    watcher.asks(&mut host, "job.subscribe", json!({ "job_id": job, "history": true }));
+    watcher.asks(&mut host, "session.ping", json!({ "nonce": "n" }));
+    host.unstall(&watcher);
+    let frames = watcher.hears(&mut host);
+    let expected = ["job.event", "job.event", "job.subscribed", "session.pong", "job.event", "job.event"];
+    assert_eq!((types(&frames), numbers(&frames)), (expected.to_vec(), vec![1, 2, 3, 4]));
+    assert_eq!(texts(&frames), ["a", "b", "a", "b"]);
+}
+
+#[test]
 fn unknown_jobs_and_those_of_others_are_not_found_alike() {
     let mut host = Host::new();
     let mut bob = host.join("bob");
