@@ -8,8 +8,9 @@ mod agent;
 mod report;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use arcp::proto::event::Body;
 use arcp::runtime::{Runtime, StaticTokens, agent_fn};
 use futures_util::StreamExt;
@@ -19,11 +20,22 @@ use crate::agent::{Input, text_report};
 use crate::report::Report;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let Some(file) = std::env::args_os().nth(1).map(PathBuf::from) else {
-        bail!("which file? try: cargo run --release --example quickstart -- README.md");
+async fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let outcome = match (arguments.next(), arguments.next()) {
+        (Some(file), None) => run(PathBuf::from(file)).await,
+        _ => Err(anyhow::anyhow!("which file? try: cargo run --release --example quickstart -- README.md")),
     };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("quickstart: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
+async fn run(file: PathBuf) -> anyhow::Result<()> {
     // The runtime: one agent, one token, one route, on a free port of this machine.
     let token = random_token()?;
     let runtime = Runtime::builder()

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// The most frequent words that a report names.
 const FREQUENT: usize = 10;
-/// Different words that are counted; a text with more is counted for the first so many.
-const MAX_DIFFERENT: usize = 1 << 20;
+/// Bytes of a word that are kept; longer words are told apart by these.
+const MAX_WORD: usize = 100;
 
 /// What is in a text.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +104,9 @@ impl Counter {
             _ => {}
         }
         if character.is_alphanumeric() {
-            self.word.extend(character.to_lowercase());
+            if self.word.len() < MAX_WORD {
+                self.word.extend(character.to_lowercase());
+            }
         } else {
             self.end_word();
         }
@@ -119,7 +121,7 @@ impl Counter {
         let word = std::mem::take(&mut self.word);
         if let Some(count) = self.counts.get_mut(&word) {
             *count += 1;
-        } else if self.counts.len() < MAX_DIFFERENT {
+        } else {
             self.counts.insert(word, 1);
         }
     }
@@ -144,6 +146,13 @@ mod tests {
         for cut in 0..text.len() {
             assert_eq!(report(&[&text[..cut], &text[cut..]]).unwrap(), whole, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn very_long_words_are_words_too() {
+        let long = "a".repeat(1_000_000);
+        let report = report(&[long.as_bytes(), b" a"]).unwrap();
+        assert_eq!((report.words, report.frequent[1].0.len()), (2, MAX_WORD));
     }
 
     #[test]

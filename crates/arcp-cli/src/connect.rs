@@ -25,7 +25,8 @@ pub(crate) struct Runtime {
 impl Runtime {
     /// Opens a session, or resumes the one that an earlier command has left.
     pub(crate) async fn connect(&self, left: Option<ResumeState>) -> Result<Client, Failure> {
-        let Some(token) = self.token.as_deref().map(BearerToken::from) else {
+        let token = self.token.as_deref().filter(|token| !token.is_empty());
+        let Some(token) = token.map(BearerToken::from) else {
             return Err(Failure::usage("no token: set ARCP_TOKEN, or give --token"));
         };
         let connector = WsConnector::new(&self.url).map_err(Failure::usage)?;

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use arcp::client::{ConnectError, RequestError};
+
 /// The job ended in an error, or the runtime refused it.
 pub(crate) const JOB: u8 = 1;
 /// The command line, or what it names, is wrong.
@@ -35,13 +37,30 @@ impl Failure {
     }
 
     /// Tells it in one line and gives the exit code.
-    pub(crate) fn report(self) -> ExitCode {
+    ///
+    /// With `json` it is told on stdout too, as `{"type":"failed","code":…,"message":…}`, for whoever reads that.
+    pub(crate) fn report(self, json: bool) -> ExitCode {
         if let Some(error) = self.error {
+            if json {
+                let line = serde_json::json!({
+                    "type": "failed",
+                    "code": code_of(&error),
+                    "message": format!("{error:#}"),
+                });
+                let _ = writeln!(std::io::stdout(), "{line}");
+            }
             // If stderr is gone there is nobody to tell.
             let _ = writeln!(std::io::stderr(), "arcp: {error:#}");
         }
         ExitCode::from(self.code)
     }
+}
+
+/// The runtime's code, if it was the runtime that refused (§12).
+fn code_of(error: &anyhow::Error) -> Option<String> {
+    let request = error.downcast_ref::<RequestError>().and_then(RequestError::code);
+    let connect = error.downcast_ref::<ConnectError>().and_then(ConnectError::code);
+    request.or(connect).map(ToString::to_string)
 }
 
 impl From<std::io::Error> for Failure {

@@ -26,7 +26,7 @@ pub(crate) struct Jobs {
 
     /// Print each job as JSON, one object a line.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 
     #[command(flatten)]
     runtime: Runtime,

@@ -43,6 +43,12 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr(matches!(arguments.command, Command::Serve(_)));
+    let json = match &arguments.command {
+        Command::Submit(submit) => submit.json,
+        Command::Tail(tail) => tail.json,
+        Command::Jobs(jobs) => jobs.json,
+        Command::Serve(_) | Command::Cancel(_) => false,
+    };
     let run = async {
         match arguments.command {
             Command::Serve(serve) => serve::run(serve).await,
@@ -60,7 +66,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(json),
     }
 }
 

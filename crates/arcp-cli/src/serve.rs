@@ -68,7 +68,7 @@ pub(crate) struct Serve {
     buffer_events: usize,
 
     /// Bytes of events kept for the resume of one session.
-    #[arg(long, value_name = "N", default_value_t = 64 << 20, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 16 << 20, value_parser = at_least_one)]
     buffer_bytes: usize,
 
     /// The largest frame that is read.

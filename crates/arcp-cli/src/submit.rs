@@ -38,9 +38,10 @@ pub(crate) struct Submit {
     #[arg(long)]
     detach: bool,
 
-    /// Print everything as JSON, one object a line, on stdout.
+    /// Print everything as JSON, one object a line, on stdout: `accepted`, `event`, `disconnected`, `resumed`, then `result`,
+    /// `error`, `lost` or `failed`, as the member `type` says.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 
     #[command(flatten)]
     runtime: Runtime,

@@ -19,7 +19,7 @@ pub(crate) struct Tail {
 
     /// Print everything as JSON, one object a line, on stdout.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 
     #[command(flatten)]
     runtime: Runtime,

@@ -34,7 +34,7 @@ impl ConnectError {
 #[non_exhaustive]
 pub enum RequestError {
     /// The agent's name is no agent reference; nothing was sent.
-    #[error("agent {0:?} cannot be submitted to: {1}")]
+    #[error("agent {0:?} cannot be submitted to")]
     Agent(String, #[source] InvalidAgentRef),
     /// The input cannot be written as JSON; nothing was sent.
     #[error("input cannot be encoded")]
@@ -52,7 +52,7 @@ pub enum RequestError {
     Interrupted,
     /// The session has ended. As with [`TimedOut`](Self::TimedOut), the request may have been carried out.
     #[error("session has ended: {0}")]
-    SessionEnded(#[source] Loss),
+    SessionEnded(Loss),
 }
 
 impl RequestError {
@@ -80,14 +80,14 @@ pub enum JobError {
     TimedOut(ErrorPayload),
     /// The result is there but is not what was asked for.
     #[error("result of the job cannot be read: {0}")]
-    Result(#[source] DecodeError),
+    Result(DecodeError),
     /// The job succeeded and streamed its result, but not all of it came by here: it was subscribed to too late, or a chunk is
     /// not what it says it is.
     #[error("result of the job was streamed, and is not complete here")]
     Incomplete,
     /// The session ended before the job did. The job runs on at the runtime.
     #[error("session ended before the job did: {0}")]
-    SessionEnded(#[source] Loss),
+    SessionEnded(Loss),
 }
 
 impl JobError {

@@ -85,9 +85,26 @@ fn reason(error: &serde_json::Error) -> String {
     }
     // "invalid type: <input>, expected <our words>": only our words may pass.
     match text.rfind(", expected ") {
-        Some(start) => text[start + 2..].to_owned(),
+        Some(start) => in_words(&text[start + 2..]),
         None => "not a valid value".to_owned(),
     }
+}
+
+/// What was expected, in the words of JSON instead of Rust's.
+fn in_words(expected: &str) -> String {
+    let what = expected.strip_prefix("expected ").unwrap_or(expected);
+    let words = match what {
+        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "a whole number, not negative",
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        "unit" => "null",
+        _ if what.starts_with("struct ") => "an object",
+        _ if what.starts_with("tuple ") || what.starts_with("a tuple") => "an array",
+        other => other,
+    };
+    format!("expected {words}")
 }
 
 fn render_path(path: &Path) -> String {
@@ -210,7 +227,7 @@ mod tests {
     #[test]
     fn an_error_gives_the_path_and_never_the_text() {
         let error = failure(r#"{"count":"hunter2, expected hunter3","grants":{}}"#);
-        assert_eq!((error.path(), error.reason()), ("count", "expected u64"));
+        assert_eq!((error.path(), error.reason()), ("count", "expected a whole number, not negative"));
         let error = failure(r#"{"count":1,"grants":{"fs.read":["a",7]}}"#);
         assert_eq!(error.path(), "grants[\"fs.read\"][1]");
         assert_eq!(error.within("payload").path(), "payload.grants[\"fs.read\"][1]");

@@ -37,7 +37,10 @@ impl Json {
     /// # Errors
     /// When `Serialize` fails, or a map has keys that are not strings.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
-        let text = serde_json::to_string(value).map_err(EncodeError)?;
+        let mut text = serde_json::to_string(value).map_err(EncodeError)?;
+        if text.capacity() - text.len() > 64 + text.len() / 8 {
+            text.shrink_to_fit(); // it may be kept for long, and what is kept is counted by its length
+        }
         Ok(Self(text.into()))
     }
 

@@ -232,6 +232,8 @@ impl JobContext {
         &self,
         emit: impl FnOnce(&mut Machine, Now, JobKey) -> Emitted,
     ) -> Result<(), EmitError> {
+        // An agent that does nothing but emit, and is never made to wait, must still let others have its thread.
+        tokio::task::coop::consume_budget().await;
         self.control.released().await;
         self.with_machine(|machine, now, job| {
             let flow = emit(machine, now, job)?;

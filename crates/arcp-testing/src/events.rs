@@ -20,6 +20,9 @@ pub(crate) async fn echo(ctx: JobContext, input: Json) -> Result<Echoed, AgentEr
     Ok(Echoed { echoed: input })
 }
 
+/// The largest message that `count` makes; no runtime takes a larger event.
+const MAX_SIZE: usize = 1_000_000;
+
 #[derive(Deserialize)]
 pub(crate) struct Count {
     n: u64,
@@ -30,6 +33,9 @@ pub(crate) struct Count {
 }
 
 pub(crate) async fn count(ctx: JobContext, Count { n, delay_ms, size }: Count) -> Result<Value, AgentError> {
+    if size > MAX_SIZE {
+        return Err(AgentError::invalid_request(format!("input.size: at most {MAX_SIZE}")));
+    }
     for number in 0..n {
         if delay_ms > 0 && number > 0 {
             ctx.until_stopped(tokio::time::sleep(Duration::from_millis(delay_ms))).await?;
@@ -67,7 +73,7 @@ pub(crate) async fn progress(ctx: JobContext, Total { total, units }: Total) -> 
 #[derive(Deserialize)]
 pub(crate) struct Nothing {}
 
-pub(crate) async fn kinds(ctx: JobContext, Nothing {}: Nothing) -> Result<(), AgentError> {
+pub(crate) async fn kinds(ctx: JobContext, _: Option<Nothing>) -> Result<(), AgentError> {
     let call_id = ctx.new_call_id();
     let call = ToolCall {
         tool: "search".to_owned(),

@@ -15,6 +15,12 @@ pub(crate) struct Failure {
     panic: bool,
 }
 
+impl Default for Failure {
+    fn default() -> Self {
+        Self { code: internal_error(), message: boom(), panic: false }
+    }
+}
+
 fn internal_error() -> String {
     "INTERNAL_ERROR".to_owned()
 }
@@ -23,7 +29,8 @@ fn boom() -> String {
     "boom".to_owned()
 }
 
-pub(crate) async fn fail(_: JobContext, Failure { code, message, panic }: Failure) -> Result<(), AgentError> {
+pub(crate) async fn fail(_: JobContext, input: Option<Failure>) -> Result<(), AgentError> {
+    let Failure { code, message, panic } = input.unwrap_or_default();
     assert!(!panic, "the fixture was asked to panic: {message}");
     Err(AgentError::new(code.as_str(), message))
 }

@@ -5,6 +5,9 @@ use arcp_runtime::proto::event::ChunkEncoding;
 use arcp_runtime::{AgentError, JobContext};
 use serde::Deserialize;
 
+/// Bytes that are written at a time.
+const PIECE: usize = 64 << 10;
+
 #[derive(Deserialize)]
 pub(crate) struct Stream {
     chunks: u64,
@@ -36,7 +39,13 @@ pub(crate) async fn stream(ctx: JobContext, input: Stream) -> Result<(), AgentEr
         if index > 0 {
             result.flush().await?;
         }
-        result.write(vec![letter; chunk_bytes]).await?;
+        // Piece by piece: how large a result may be is the runtime's to say, before it is in memory.
+        let mut left = chunk_bytes;
+        while left > 0 {
+            let piece = left.min(PIECE);
+            result.write(vec![letter; piece]).await?;
+            left -= piece;
+        }
     }
     result.finish(Some(format!("streamed {chunks} chunks"))).await?;
     Ok(())

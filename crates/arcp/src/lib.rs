@@ -4,7 +4,7 @@
 //! what they do as one ordered stream of events, and get exactly one outcome. It does not say what an agent is (your code),
 //! how tools are exposed (MCP) or where telemetry goes (OpenTelemetry): it is what stands around them.
 //!
-//! See a job run over a real WebSocket, on a real file:
+//! See a job run over a real WebSocket, on a real file; any UTF-8 text will do:
 //!
 //! ```sh
 //! cargo run --release --example quickstart -- README.md
@@ -56,9 +56,13 @@
 //! ## The program
 //!
 //! ```sh
-//! cargo build --release --package arcp-cli
-//! target/release/arcp serve --fixtures --token s3cret=alice &
-//! ARCP_TOKEN=s3cret target/release/arcp submit count --input '{"n": 3}'
+//! cargo run --release --package arcp-cli -- serve --fixtures --token s3cret=alice
+//! ```
+//!
+//! Once that says where it listens, in another terminal:
+//!
+//! ```sh
+//! ARCP_TOKEN=s3cret cargo run --release --package arcp-cli -- submit count --input '{"n": 3}'
 //! ```
 //!
 //! ## The crates

@@ -83,6 +83,15 @@ fn a_refusal_exits_with_1_and_says_why() {
 }
 
 #[test]
+fn a_refusal_is_json_too_where_that_was_asked_for() {
+    let serving = serve(&[]);
+    let output = serving.submit(&["nobody", "--json"]).output().unwrap();
+    exits(&output, 1);
+    let line: serde_json::Value = serde_json::from_str(text(&output.stdout).trim()).unwrap();
+    assert_eq!((&line["type"], &line["code"]), (&"failed".into(), &"AGENT_NOT_AVAILABLE".into()));
+}
+
+#[test]
 fn a_time_limit_ends_the_job() {
     let serving = serve(&[]);
     let output =

@@ -80,7 +80,7 @@ pub struct Limits {
     /// Events that are kept for a resume of one session, those that wait to be sent included; the oldest go first,
     /// and a resume below what is kept is refused with `RESUME_WINDOW_EXPIRED`. 65,536.
     pub buffer_events: usize,
-    /// The same in bytes of payload. 64 MiB.
+    /// The same in bytes of payload. 16 MiB.
     pub buffer_bytes: usize,
     /// How many events a client may lag behind its acknowledgements before its job says so with a `status` event of phase
     /// `back_pressure`; said again whenever the lag has grown by as much. 16,384.
@@ -128,7 +128,7 @@ impl Default for Limits {
             send_window_events: 1_024,
             send_window_bytes: 4 << 20,
             buffer_events: 65_536,
-            buffer_bytes: 64 << 20,
+            buffer_bytes: 16 << 20,
             back_pressure_lag: 16_384,
             uncommitted_bytes: 64 << 20,
             subscriptions_per_session: 1_024,

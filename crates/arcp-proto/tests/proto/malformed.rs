@@ -359,7 +359,7 @@ fn what_is_no_object_is_no_envelope() {
 fn names_and_elements_inside_of_grants_and_counters() {
     let refused = [
         (r#"{"fs.read":["a","CANARY",7]}"#, "payload.lease_request[\"fs.read\"][2]: expected a string"),
-        (r#"{"CANARY one":"CANARY"}"#, "payload.lease_request[*]: expected a sequence"),
+        (r#"{"CANARY one":"CANARY"}"#, "payload.lease_request[*]: expected an array"),
         (r#"{"fs.read":["/a"],"fs.read":["/CANARY"]}"#, "payload.lease_request: expected every name once"),
         (r#"["fs.read"]"#, "payload.lease_request: expected an object of patterns by namespace"),
     ];

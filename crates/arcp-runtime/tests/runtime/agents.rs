@@ -148,3 +148,28 @@ async fn an_emission_that_waits_ends_with_its_job() {
     peer.submit("runs").await;
     assert!(matches!(emitted.await.unwrap(), Err(EmitError::Ended)));
 }
+
+#[tokio::test]
+async fn an_agent_that_only_emits_leaves_its_thread_to_others_also_when_nobody_listens() {
+    let (emitting, mut emits) = mpsc::unbounded_channel();
+    let restless = agent_fn(move |ctx: JobContext, _: Value| {
+        let emitting = emitting.clone();
+        async move {
+            loop {
+                ctx.info("x").await?;
+                let _ = emitting.send(());
+                if ctx.job_id().as_str().is_empty() {
+                    return Ok::<(), AgentError>(());
+                }
+            }
+        }
+    });
+    let runtime = builder().agent("restless@1", restless).build().unwrap();
+    let mut peer = Peer::open(&runtime).await;
+    peer.submit("restless").await;
+    drop(peer);
+    for _ in 0..2_000 {
+        emits.recv().await.unwrap();
+    }
+    assert!(runtime.shutdown().await, "the agent is gone");
+}
