@@ -59,6 +59,8 @@ impl Show {
                 advance(bar, progress);
                 Ok(())
             }
+            // Pieces of the result, which is shown when it is whole.
+            (Self::Text { .. }, Body::ResultChunk(_)) => Ok(()),
             (show @ Self::Text { .. }, _) => show.note(&one_line(&event.to_string())),
         }
     }
