@@ -36,15 +36,24 @@
 //!
 //! Everything needs a tokio runtime with I/O and time enabled. What the frames say is not looked at
 //! here; there is no compression, and no ping is sent: ARCP has heartbeats of its own (§6.4).
+//!
+//! # Logs
+//!
+//! The WebSocket library below writes whole frames into the `log` crate's records at level trace, bearer tokens included.
+//! A program that forwards those records, as `tracing-subscriber` does with its default features, must keep the targets
+//! `tungstenite` and `tokio_tungstenite` above trace. This project's own crates log no secret at any level.
 
 mod config;
 mod connector;
+#[cfg(feature = "server")]
 pub mod handshake;
+#[cfg(feature = "server")]
 mod listener;
 pub mod tls;
 mod transport;
 
 pub use config::WsConfig;
 pub use connector::WsConnector;
+#[cfg(feature = "server")]
 pub use listener::WsListener;
 pub use transport::WsTransport;

@@ -72,7 +72,7 @@
 //! | feature | crate | what it is |
 //! | --- | --- | --- |
 //! | `client` (default) | `arcp-client` | open sessions, submit jobs, follow them |
-//! | `ws` (default) | `arcp-transport-ws` | `ws://` and `wss://`, both sides |
+//! | `ws` (default) | `arcp-transport-ws` | `ws://` and `wss://` for clients; with `ws-server` for runtimes without axum |
 //! | `runtime` | `arcp-runtime` | host agents |
 //! | `axum` | `arcp-axum` | mount a runtime in an axum router |
 //! | always | `arcp-proto`, `arcp-transport` | the wire types, the traits of a link |
