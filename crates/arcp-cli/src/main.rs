@@ -42,13 +42,15 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log_to_stderr(matches!(arguments.command, Command::Serve(_)));
     let json = match &arguments.command {
         Command::Submit(submit) => submit.json,
         Command::Tail(tail) => tail.json,
         Command::Jobs(jobs) => jobs.json,
         Command::Serve(_) | Command::Cancel(_) => false,
     };
+    if let Err(failure) = log_to_stderr(matches!(arguments.command, Command::Serve(_))) {
+        return failure.report(json);
+    }
     let run = async {
         match arguments.command {
             Command::Serve(serve) => serve::run(serve).await,
@@ -71,9 +73,12 @@ fn main() -> ExitCode {
 }
 
 /// Logs go to stderr only: stdout is for results. `RUST_LOG` says how much.
-fn log_to_stderr(serving: bool) {
+fn log_to_stderr(serving: bool) -> Result<(), Failure> {
     let default = if serving { "info" } else { "error" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
+    let filter = EnvFilter::try_new(if wanted.is_empty() { default } else { &wanted });
+    let filter = filter.map_err(|error| Failure::usage(format!("RUST_LOG: {error}")))?;
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).init();
+    Ok(())
 }

@@ -70,7 +70,9 @@ impl Show {
         match (&self, state) {
             (Self::Lines, State::Reconnecting) => line("disconnected", json!({})),
             (Self::Lines, State::Connected) => line("resumed", json!({})),
-            (Self::Text { .. }, State::Reconnecting) => self.note("connection lost, making it again"),
+            (Self::Text { .. }, State::Reconnecting) => {
+                self.note("connection lost; it is tried again for as long as the runtime keeps the session")
+            }
             (Self::Text { .. }, State::Connected) => self.note("connected again, nothing is lost"),
             _ => Ok(()),
         }

@@ -71,6 +71,35 @@ impl io::Write for Log {
 }
 
 #[tokio::test] // on one thread, for which the subscriber is
+async fn every_subscription_is_on_record_with_who_asked_for_whose_job_and_what_was_decided() {
+    let log = Log::default();
+    let writer = log.clone();
+    let layer = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .with_filter(Targets::new().with_target("arcp::audit", LevelFilter::INFO));
+    let _capturing = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let host = Host::start().await;
+    let client = host.client("alice").await;
+    let mut job = client.submit("echo").await.unwrap();
+    job.result_json().await.unwrap();
+    client.subscribe(job.id()).await.unwrap();
+    host.client("bob").await.subscribe(job.id()).await.unwrap_err();
+    host.client("bob").await.subscribe(&"job_unknown".parse().unwrap()).await.unwrap_err();
+
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    let [own, foreign, unknown] = lines[..] else { panic!("three decisions: {text}") };
+    for (line, parts) in [
+        (own, ["subscriber=alice", "owner=\"alice\"", "decision=\"allowed\""]),
+        (foreign, ["subscriber=bob", "owner=\"alice\"", "decision=\"not_found\""]),
+        (unknown, ["subscriber=bob", "job_id=job_unknown", "decision=\"not_found\""]),
+    ] {
+        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+    }
+}
+
+#[tokio::test] // on one thread, for which the subscriber is
 async fn no_secret_is_logged_or_shown() {
     const CANARY: &str = "canary";
     let log = Log::default();
@@ -94,7 +123,7 @@ async fn no_secret_is_logged_or_shown() {
     assert!(result.as_str().contains(CANARY), "the canary is alive");
     shown.push_str(&format!("{client:?} {job:?} {events:?} {result:?} {:?}", client.opened()));
 
-    // The text of an agent's own error is for its client, and of a panic for nobody.
+    // The text of an agent's own error is for its client; of a panic it is for the host's own panic hook alone.
     for input in [json!({ "message": "canary-error" }), json!({ "panic": true, "message": "canary-panic" })] {
         let mut job = client.submit("fail").input(&input).await.unwrap();
         let error = job.result::<Value>().await.unwrap_err();

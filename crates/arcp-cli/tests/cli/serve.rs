@@ -63,6 +63,13 @@ fn an_address_in_use_is_named() {
 }
 
 #[test]
+fn a_log_filter_that_is_none_is_wrong_usage() {
+    let output = arcp().args(["serve", "--token", "a=b"]).env("RUST_LOG", "gar!!bage=[").output().unwrap();
+    exits(&output, 2);
+    assert!(text(&output.stderr).contains("RUST_LOG"));
+}
+
+#[test]
 fn limits_of_zero_are_refused() {
     for flag in [
         "--buffer-events",
