@@ -29,6 +29,7 @@ impl Authenticator for Slow {
     }
 }
 
+/// Pitfall 33.
 #[tokio::test]
 async fn nothing_is_sent_before_authentication() {
     let gate = Arc::new(Semaphore::new(0));
