@@ -1,22 +1,25 @@
-//! A runtime and a client in one program: a job reads a file and reports on it, over a real WebSocket.
+//! A runtime and a client in one program: a job reads a file and reports on it, over a real WebSocket that is cut half-way.
 //!
 //! ```sh
 //! cargo run --release --example quickstart -- README.md
 //! ```
 
 mod agent;
+mod link;
 mod report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use arcp::proto::Number;
 use arcp::proto::event::Body;
 use arcp::runtime::{Runtime, StaticTokens, agent_fn};
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::agent::{Input, text_report};
+use crate::link::Link;
 use crate::report::Report;
 
 #[tokio::main]
@@ -44,26 +47,41 @@ async fn run(file: PathBuf) -> anyhow::Result<()> {
         .build()?;
     let app = axum::Router::new().route("/arcp", arcp::axum::serve(runtime.clone()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("ws://{}/arcp", listener.local_addr()?);
+    let address = listener.local_addr()?;
     tokio::spawn(async move { axum::serve(listener, app).await });
-    eprintln!("a runtime listens on {url}");
+    eprintln!("a runtime listens on ws://{address}/arcp");
+
+    // What lies between them, which will fail.
+    let link = Link::to(address).await?;
 
     // The client: connect, submit, follow, take the result.
-    let client = arcp::connect(&url, token).await?;
+    let client = arcp::connect(format!("ws://{}", link.address), token).await?;
     let mut job = client.submit("text-report").input(&Input { path: std::path::absolute(&file)? }).await?;
     eprintln!("{} runs {}", job.id(), job.accepted().agent.as_deref().unwrap_or("text-report"));
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}")?);
+    let (mut events, mut cut) = (0, false);
     while let Some(event) = job.next().await {
-        match &event.body {
-            Body::Progress(progress) => {
-                bar.set_length(progress.total.as_ref().and_then(|total| total.as_u64()).unwrap_or(0));
-                bar.set_position(progress.current.as_u64().unwrap_or(0));
+        events += 1;
+        anyhow::ensure!(event.event_seq == Some(events), "event {events} is missing");
+        if let Body::Progress(progress) = &event.body {
+            let whole = |number: &Number| number.as_u64().unwrap_or(0);
+            let (current, total) = (whole(&progress.current), progress.total.as_ref().map_or(0, whole));
+            bar.set_length(total);
+            bar.set_position(current);
+            if !cut && current * 2 >= total {
+                cut = true;
+                bar.suspend(|| eprintln!("the connection is cut now"));
+                link.cut().await;
             }
-            _ => bar.suspend(|| eprintln!("{event}")),
+        } else {
+            bar.suspend(|| eprintln!("{event}"));
         }
     }
     bar.finish_and_clear();
     let report: Report = job.result().await.with_context(|| format!("no report on {}", file.display()))?;
+    if cut {
+        eprintln!("{events} events came, each once and in order: nothing was lost");
+    }
     #[allow(clippy::print_stdout, reason = "the report is what this program is for")]
     {
         print!("{report}");

@@ -4,7 +4,7 @@
 //! what they do as one ordered stream of events, and get exactly one outcome. It does not say what an agent is (your code),
 //! how tools are exposed (MCP) or where telemetry goes (OpenTelemetry): it is what stands around them.
 //!
-//! See a job run over a real WebSocket, on a real file; any UTF-8 text will do:
+//! See a job run over a real WebSocket, which is cut half-way, on a real file; any UTF-8 text will do:
 //!
 //! ```sh
 //! cargo run --release --example quickstart -- README.md
