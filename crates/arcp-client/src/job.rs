@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::driver::{Commands, Delivery, Inbox};
 use crate::error::{JobError, RequestError};
 use crate::event::Event;
+use crate::result::ResultStream;
 
 /// A job that was accepted or subscribed to. As a `Stream` it yields its events, each once, also over lost connections;
 /// the stream ends when the job does.
@@ -41,6 +42,8 @@ struct Streamed {
     chunks: u64,
     /// Whether a chunk was missing, or was not what its encoding says.
     broken: bool,
+    /// Whether somebody else takes the chunks: then they are not kept here.
+    passed_on: bool,
 }
 
 impl Job {
@@ -149,6 +152,21 @@ impl Job {
         }
     }
 
+    /// Gives the result piece by piece as it comes, without holding it in memory: for results that are large.
+    pub fn result_stream(mut self) -> ResultStream {
+        self.streamed.passed_on = true;
+        ResultStream::new(self)
+    }
+
+    pub(crate) fn end(&self) -> Option<&JobEnd> {
+        self.end.as_ref()
+    }
+
+    /// The error of a job whose session has ended.
+    pub(crate) fn lost(&self) -> JobError {
+        JobError::SessionEnded(self.commands.loss())
+    }
+
     /// What `job.result` said of the result beside it: its summary, name and size. Only once the job has ended with one.
     pub fn outcome(&self) -> Option<&JobResult> {
         match &self.end {
@@ -163,7 +181,7 @@ impl Job {
             Some(JobEnd::Success(result)) => Ok(result.clone()),
             Some(JobEnd::Failure(error)) => Err(JobError::from_wire(error.clone())),
             Some(JobEnd::Unreadable(error)) => Err(JobError::Result(error.clone())),
-            _ => Err(JobError::SessionEnded(self.commands.loss())),
+            _ => Err(self.lost()),
         }
     }
 }
@@ -171,6 +189,9 @@ impl Job {
 impl Streamed {
     fn take(&mut self, event: &Event) {
         let Body::ResultChunk(chunk) = &event.body else { return };
+        if self.passed_on {
+            return;
+        }
         match chunk.decode() {
             Ok(bytes) if chunk.chunk_seq == self.chunks => self.bytes.extend_from_slice(&bytes),
             _ => self.broken = true,

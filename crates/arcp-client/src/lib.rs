@@ -26,6 +26,7 @@ mod error;
 mod event;
 mod job;
 mod observe;
+mod result;
 mod submit;
 
 pub use arcp_core::client::{Backoff, Loss, Opened, ResumeState};
@@ -39,4 +40,5 @@ pub use error::{ConnectError, JobError, RequestError};
 pub use event::Event;
 pub use job::Job;
 pub use observe::{List, Subscribe};
+pub use result::ResultStream;
 pub use submit::Submit;

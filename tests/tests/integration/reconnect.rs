@@ -6,6 +6,7 @@ use arcp_client::proto::job::JobStatus;
 use arcp_client::{JobError, RequestError, State};
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
 
 use crate::support::{Host, Proxy, token};
 
@@ -59,6 +60,29 @@ async fn streamed_results_are_put_together() {
     let input = json!({ "chunks": 5, "chunk_bytes": 10, "fail_at": 2 });
     let mut job = client.submit("stream").input(&input).await.unwrap();
     assert!(matches!(job.result::<String>().await, Err(JobError::Failed(_))));
+}
+
+#[tokio::test]
+async fn a_result_can_be_read_piece_by_piece() {
+    let host = Host::start().await;
+    let client = host.client("alice").await;
+    let input = json!({ "chunks": 3, "chunk_bytes": 1_000_000, "encoding": "base64" });
+    let job = client.submit("stream").input(&input).await.unwrap();
+    let mut whole = Vec::new();
+    job.result_stream().into_async_read().read_to_end(&mut whole).await.unwrap();
+    assert_eq!(
+        (whole.len(), whole[999_999], whole[1_000_000], whole[2_999_999]),
+        (3_000_000, b'a', b'b', b'c')
+    );
+
+    let job = client.submit("echo").input(&1).await.unwrap();
+    let pieces: Vec<_> = job.result_stream().try_collect().await.unwrap();
+    assert_eq!(pieces, [&br#"{"echoed":1}"#[..]]);
+
+    let input = json!({ "chunks": 5, "chunk_bytes": 10, "fail_at": 2 });
+    let job = client.submit("stream").input(&input).await.unwrap();
+    let pieces: Vec<_> = job.result_stream().collect().await;
+    assert!(matches!(&pieces[..], [Ok(first), Err(JobError::Failed(_))] if first.len() == 10), "{pieces:?}");
 }
 
 #[tokio::test]
