@@ -375,3 +375,15 @@ async fn a_result_is_typed_or_an_error_that_says_where() {
     assert!(matches!(job.result::<Vec<u8>>().await, Err(JobError::Result(_))));
     assert!(job.result::<Value>().await.is_ok(), "the result is still there");
 }
+
+#[tokio::test]
+async fn a_size_that_no_memory_holds_ends_its_job_and_nothing_else() {
+    let host = Host::start().await;
+    let client = host.client("alice").await;
+    let input = json!({ "n": 1, "size": 1_u64 << 62 });
+    let error = client.submit("count").input(&input).await.unwrap().result_json().await.unwrap_err();
+    let payload = error.payload().unwrap();
+    assert_eq!(payload.code.as_str(), "INVALID_REQUEST");
+    assert!(payload.message.contains("input.size"), "{payload}");
+    client.submit("echo").await.unwrap().result_json().await.unwrap();
+}

@@ -295,6 +295,37 @@ fn a_subscription_that_was_cut_off_says_so() {
 }
 
 #[test]
+fn what_an_interrupted_subscription_has_begun_is_not_told_as_the_next_one() {
+    let mut desk = resumable();
+    let subscribe = serde_json::from_value(json!({ "job_id": "job_2" })).unwrap();
+    desk.machine.subscribe(desk.clock.now(), &subscribe);
+    desk.machine.handle_disconnected(desk.clock.now());
+    dials(&mut desk);
+    let payload = json!({ "session_id": "sess_1", "resume_token": "rt_2", "resume_window_sec": 60 });
+    desk.hears(&message("w", "session.welcome", payload));
+    desk.machine.subscribe(desk.clock.now(), &subscribe);
+    let id = desk.says().pop().unwrap()["id"].clone();
+    desk.is_told();
+    desk.hears(&numbered(event("job_2"), 1)); // of the first subscription, which the runtime did carry out
+    let subscribed = json!({ "job_id": "job_2", "current_status": "running", "request_id": id });
+    desk.hears(&of_job("job_2", "job.subscribed", subscribed));
+    desk.hears(&numbered(event("job_2"), 2));
+    assert_eq!(desk.is_told(), ["#3 subscribed job_2", "job_2 says log"]);
+}
+
+#[test]
+fn an_end_that_was_sent_twice_before_its_acceptance_is_told_once() {
+    let mut desk = resumable();
+    desk.submits();
+    let id = desk.says().pop().unwrap()["id"].as_str().unwrap().to_owned();
+    desk.hears(&numbered(event("job_2"), 1));
+    desk.hears(&numbered(result("job_2"), 2));
+    desk.hears(&numbered(result("job_2"), 3));
+    desk.hears(&accepted("job_2", Some(&id)));
+    assert_eq!(desk.is_told(), ["#2 accepted job_2", "job_2 says log", "job_2 ended success"]);
+}
+
+#[test]
 fn subscribed_jobs_are_told_also_if_their_runtime_counts_them_by_themselves() {
     let mut desk = resumable();
     desk.hears(&numbered(event("job_1"), 1));
