@@ -7,6 +7,7 @@ mod handshake;
 mod heartbeat;
 mod jobs;
 mod observe;
+mod renew;
 mod requests;
 mod resume;
 
@@ -179,7 +180,7 @@ impl Session {
         let own = match self.phase {
             Phase::Opening { deadline, .. } | Phase::Closing { deadline, .. } => Some(deadline),
             Phase::Away { away, dial_at } => {
-                Some(dial_at.unwrap_or(Instant::NEVER).min(self.given_up_at(away)))
+                Some(self.next_try(away, dial_at))
             }
             Phase::Idle | Phase::Open | Phase::Ended => None,
         };
@@ -205,11 +206,15 @@ impl Session {
             Message::JobEvent(event) => self.handle_event(envelope, event),
             Message::JobResult(result) => self.handle_end(envelope, JobEnd::from(result)),
             Message::JobError(error) => self.handle_job_error(envelope, error),
-            Message::JobAccepted(accepted) => self.handle_accepted(accepted),
+            Message::JobAccepted(accepted) => {
+                self.handle_accepted(now, accepted, envelope.extensions.next_index())
+            }
             Message::JobCancelled(cancelled) => self.handle_cancelled(envelope.job_id, cancelled.request_id),
             Message::SessionError(error) => self.handle_error(now, error, envelope.job_id),
             Message::SessionJobs(page) => self.handle_jobs(page),
-            Message::JobSubscribed(subscribed) => self.handle_subscribed(subscribed),
+            Message::JobSubscribed(subscribed) => {
+                self.handle_subscribed(subscribed, envelope.extensions.next_index())
+            }
             Message::SessionPing(ping) => {
                 let pong = Pong { ping_nonce: ping.nonce, received_at: Some(now.wall) };
                 self.say(now, &pong, |_| {});
@@ -237,7 +242,7 @@ impl Session {
             (None, job_id) => self.requests.refused_unnamed(job_id.as_ref()),
         };
         match refused {
-            Some(Some(request)) => self.events.push_back(Event::Refused { request, error }),
+            Some(Some(request)) => self.refuse(request, error),
             Some(None) => tracing::debug!(%error, "refusal of a request that had timed out"),
             None if closing => self.say_bye(now), // a runtime that does not know session.close
             None => tracing::debug!(%error, ?job_id, "session.error that answers no request"),

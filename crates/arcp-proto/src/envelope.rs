@@ -128,6 +128,10 @@ impl Extensions {
     /// The name under which a whole trace context travels.
     pub const TRACE_CONTEXT: &str = "x-vendor.opentelemetry.tracecontext";
 
+    /// On `job.subscribed`, and on the `job.accepted` of a submit that was attached to a job which had begun: the place in the
+    /// job's log, from 0, of the first of its messages that follows. By it a client knows whether it has missed any.
+    pub const NEXT_INDEX: &str = "x-vendor.arcp.next_index";
+
     /// An extension by name.
     pub fn by_name(&self, name: &str) -> Option<&Json> {
         self.0.get(name)
@@ -141,6 +145,16 @@ impl Extensions {
     /// The whole trace context, if one is there that can be read.
     pub fn trace_context(&self) -> Option<TraceContext> {
         self.by_name(Self::TRACE_CONTEXT)?.decode().ok()
+    }
+
+    /// The place in its job's log of the first message that follows, if that is told.
+    pub fn next_index(&self) -> Option<u64> {
+        self.by_name(Self::NEXT_INDEX)?.decode().ok()
+    }
+
+    /// Tells the place in its job's log of the first message that follows.
+    pub fn insert_next_index(&mut self, index: u64) {
+        self.insert(Self::NEXT_INDEX, Json::from(serde_json::Value::from(index)));
     }
 
     /// Whether there is none.

@@ -21,6 +21,17 @@ pub enum Event {
     Connect,
     /// The session was resumed (§6.3): what was missed follows.
     Resumed,
+    /// The session that was lost is gone: the runtime no longer has it, and said why, or could not be reached for as long as it
+    /// kept it. The next connection opens another.
+    Lapsed(Option<ErrorPayload>),
+    /// Another session is open in place of one that is gone. The jobs that it followed are subscribed to from where they were:
+    /// each event is still told once. They can no longer be cancelled (§7.4).
+    Renewed(Opened),
+    /// Events of a job were no longer kept when another session took it up: they will not be told. The job's others follow.
+    Missed {
+        /// The job.
+        job_id: JobId,
+    },
     /// How far has the application come? Tell [`acknowledge`](super::Session::acknowledge).
     AcknowledgeDue,
     /// A page of jobs (§6.6).
@@ -112,6 +123,8 @@ pub enum JobEnd {
     Failure(JobError),
     /// Its terminal message could not be read.
     Unreadable(DecodeError),
+    /// The session that followed it is gone, and the one after it could not take it up. The job may run on.
+    Lost(ErrorPayload),
 }
 
 impl From<JobResult> for JobEnd {
@@ -152,12 +165,9 @@ pub enum Loss {
     /// The runtime sent a frame larger than is read. It would do so again.
     #[error("runtime sent a frame larger than is read")]
     FrameTooLarge,
-    /// The connection was lost, and the runtime could not be reached again while it kept the session.
-    #[error("runtime could not be reached again while it kept the session")]
-    WindowOver,
-    /// The runtime did not give the session back; [`Event::HandshakeRefused`] said why.
-    #[error("runtime did not give the session back")]
-    ResumeRefused,
+    /// The connection was lost, and the runtime could not be reached again within the time for which that is tried.
+    #[error("connection was lost and the runtime could not be reached again")]
+    Unreachable,
     /// The connection went.
     #[error("connection was lost")]
     ConnectionLost,

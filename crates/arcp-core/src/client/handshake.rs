@@ -3,6 +3,7 @@
 use arcp_proto::session::{Auth, ClientCapabilities, Hello, Welcome};
 use arcp_proto::{ErrorCode, ErrorPayload, Message, MessageType, SessionId};
 
+use super::resume::Away;
 use super::{Event, Loss, Opened, Phase, Session, Transmit};
 use crate::incoming::Received;
 use crate::time::Now;
@@ -59,31 +60,48 @@ impl Session {
     fn welcomed(&mut self, now: Now, welcome: Welcome, session_id: Option<SessionId>) {
         let Phase::Opening { away, .. } = self.phase else { return };
         let features = self.config.features.intersection(&welcome.capabilities.features);
-        let asked = self.resume_block().is_some();
-        let same = self.stand(&welcome, session_id.clone(), features.clone());
-        if asked && !same {
+        if let Some(asked) = self.resume_block()
+            && Some(&asked.session_id) != session_id.as_ref()
+        {
             let message = "runtime answered with another session";
-            return self.resume_refused(now, ErrorPayload::new(ErrorCode::ResumeWindowExpired, message));
+            let error = ErrorPayload::new(ErrorCode::ResumeWindowExpired, message);
+            if away.is_none() {
+                return self.handshake_refused(now, error);
+            }
+            self.lapse(Some(error));
         }
+        let resumed = self.standing.session_id.is_some();
+        self.stand(now, &welcome, session_id.clone(), features.clone(), away);
         self.phase = Phase::Open;
-        if away.is_some() {
-            self.standing.replaying = true;
-            self.events.push_back(Event::Resumed);
-            self.ask_again();
-        } else {
-            let Welcome { runtime, capabilities, .. } = welcome;
-            let agents = capabilities.agents;
-            self.events.push_back(Event::Opened(Opened { session_id, runtime, features, agents }));
+        let Welcome { runtime, capabilities, .. } = welcome;
+        let opened = Opened { session_id, runtime, features, agents: capabilities.agents };
+        match away {
+            None => self.events.push_back(Event::Opened(opened)),
+            Some(_) if resumed => {
+                self.standing.replaying = true;
+                self.events.push_back(Event::Resumed);
+                self.ask_again();
+            }
+            Some(_) => {
+                self.events.push_back(Event::Renewed(opened));
+                self.take_up_all(now);
+            }
         }
         self.open_requests();
     }
 
     fn handshake_refused(&mut self, now: Now, error: ErrorPayload) {
+        self.out.push_back(Transmit::Close);
         if matches!(self.phase, Phase::Opening { away: Some(_), .. }) {
-            return self.resume_refused(now, error);
+            if error.code == ErrorCode::InternalError {
+                return self.lose(now, Loss::Refused); // it may pass
+            }
+            if error.code != ErrorCode::Unauthenticated && self.standing.session_id.is_some() {
+                self.lapse(Some(error));
+                return self.wait_to_dial(now, Away { since: now.monotonic, attempt: 0 });
+            }
         }
         self.events.push_back(Event::HandshakeRefused(error));
-        self.out.push_back(Transmit::Close);
         self.end(Loss::Refused);
     }
 }

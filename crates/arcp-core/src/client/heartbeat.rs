@@ -24,6 +24,13 @@ pub(super) struct Pulse {
     ack_at: Option<Instant>,
 }
 
+impl Pulse {
+    /// Another session begins, which counts from 1.
+    pub(super) fn begin_again(&mut self) {
+        (self.acknowledged, self.asked_at, self.ack_at) = (0, 0, None);
+    }
+}
+
 impl Session {
     /// When something has to be said, or has to have been heard.
     pub(super) fn next_beat(&self) -> Option<Instant> {

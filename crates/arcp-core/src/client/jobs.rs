@@ -1,11 +1,13 @@
 //! Jobs as their client sees them: what belongs to which, and what comes too early.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use arcp_proto::job::{Accepted, Event as JobEvent, JobError};
 use arcp_proto::{DecodeError, Envelope, JobId, MessageType};
 
-use super::{Event, JobEnd, Session};
+use super::renew::Followed;
+use super::{Event, JobEnd, RequestKey, Session};
+use crate::time::Now;
 
 /// Messages that may wait for the `job.accepted` of their job.
 const MAX_EARLY: usize = 65_536;
@@ -15,8 +17,10 @@ const MAX_PAST: usize = 1_024;
 
 #[derive(Default)]
 pub(super) struct Jobs {
-    /// Jobs that are followed; whether they are this session's own.
-    live: HashMap<JobId, bool>,
+    /// Jobs that are followed.
+    pub(super) live: BTreeMap<JobId, Followed>,
+    /// Requests by which jobs are taken up.
+    pub(super) taken_up_by: BTreeMap<RequestKey, JobId>,
     /// Messages of jobs that no `job.accepted` has named yet, oldest first.
     early: VecDeque<(JobId, Event)>,
     /// Jobs that have ended, or that nobody here asked for; the latest last. What is still said of them is no news,
@@ -37,7 +41,20 @@ impl Jobs {
 
     /// Whether a job is followed as somebody else's.
     pub(super) fn is_foreign(&self, job_id: &JobId) -> bool {
-        self.live.get(job_id) == Some(&false)
+        self.live.get(job_id).is_some_and(|followed| !followed.own)
+    }
+
+    /// Whether what is said of a job is known already, or comes again.
+    fn is_repeated(&mut self, event: &Event, counts: bool) -> bool {
+        match event {
+            Event::Job { job_id, event_seq, .. } => {
+                self.live.get_mut(job_id).is_some_and(|followed| !followed.advance(*event_seq, counts))
+            }
+            Event::JobEnded { job_id, .. } => {
+                self.live.get(job_id).is_some_and(|followed| followed.taking_up)
+            }
+            _ => false,
+        }
     }
 
     fn is_early(&self, job_id: &JobId) -> bool {
@@ -57,19 +74,27 @@ impl Jobs {
 }
 
 impl Session {
-    pub(super) fn handle_accepted(&mut self, accepted: Accepted) {
+    pub(super) fn handle_accepted(&mut self, now: Now, accepted: Accepted, next_index: Option<u64>) {
         let job_id = accepted.job_id.clone();
         if accepted.parent_job_id.is_some() {
             // A delegated job: it never answers a submit (§10).
-            self.begin(job_id, true);
+            self.begin(job_id, Followed::submitted(None));
             return;
         }
-        match self.requests.accepted(accepted.request_id.as_ref()) {
-            Some(Some(request)) => {
+        let answered = self.requests.accepted(accepted.request_id.as_ref());
+        match answered.map(|open| (open.key, open.renewed)) {
+            Some((Some(request), renewed)) => {
                 self.events.push_back(Event::Accepted { request, accepted: Box::new(accepted) });
-                self.begin(job_id, true);
+                if renewed && next_index.is_some() {
+                    // It was accepted in the session before this one, and has begun: its beginning is asked for.
+                    self.jobs.put_past(job_id.clone());
+                    self.begin(job_id.clone(), Followed::submitted(Some(0)));
+                    self.take_up(now, job_id);
+                } else {
+                    self.begin(job_id, Followed::submitted(next_index));
+                }
             }
-            Some(None) => {
+            Some((None, _)) => {
                 tracing::warn!(%job_id, "job was accepted after its submit had timed out");
                 self.disown(job_id);
             }
@@ -88,7 +113,8 @@ impl Session {
     }
 
     /// A job is known from now on; what came too early is told now.
-    pub(super) fn begin(&mut self, job_id: JobId, own: bool) {
+    pub(super) fn begin(&mut self, job_id: JobId, mut followed: Followed) {
+        let counts = self.counts_everything();
         let early = std::mem::take(&mut self.jobs.early);
         let (mine, others): (VecDeque<_>, VecDeque<_>) =
             early.into_iter().partition(|(job, _)| *job == job_id);
@@ -99,13 +125,24 @@ impl Session {
                 break; // a submit that was made again may have had the end sent again
             }
             ended = matches!(event, Event::JobEnded { .. });
+            if let Event::Job { event_seq, .. } = &event {
+                followed.advance(*event_seq, counts);
+            }
             self.events.push_back(event);
         }
         if ended {
             self.jobs.put_past(job_id);
         } else {
             self.jobs.past.retain(|past| *past != job_id);
-            *self.jobs.live.entry(job_id).or_default() |= own;
+            // Who submits a job again goes on as before; who subscribes to his own is told again what has been.
+            match self.jobs.live.get_mut(&job_id) {
+                Some(before) if followed.own => before.own = true,
+                Some(before) => {
+                    followed.own = before.own;
+                    *before = followed;
+                }
+                None => drop(self.jobs.live.insert(job_id, followed)),
+            }
         }
     }
 
@@ -126,8 +163,8 @@ impl Session {
             self.events.push_back(Event::CancelAcknowledged { request });
         }
         let live = self.jobs.live.contains_key(&job_id);
-        self.tell(job_id.clone(), Event::JobEnded { job_id: job_id.clone(), end });
-        if live {
+        let told = self.tell(job_id.clone(), Event::JobEnded { job_id: job_id.clone(), end });
+        if live && told {
             self.jobs.put_past(job_id);
         }
     }
@@ -148,7 +185,7 @@ impl Session {
             None => self.requests.submit_refused(&envelope.id, false),
         };
         match refused {
-            Some(Some(request)) => self.events.push_back(Event::Refused { request, error: error.error }),
+            Some(Some(request)) => self.refuse(request, error.error),
             Some(None) => tracing::debug!(error = %error.error, "refusal of a request that had timed out"),
             None => self.handle_end(envelope, JobEnd::Failure(error)),
         }
@@ -163,14 +200,22 @@ impl Session {
         }
     }
 
-    fn tell(&mut self, job_id: JobId, event: Event) {
+    /// Tells what is said of a job, if it is news. Returns whether it is.
+    fn tell(&mut self, job_id: JobId, event: Event) -> bool {
+        let counts = self.counts_everything();
+        if self.jobs.is_repeated(&event, counts) {
+            return false;
+        }
         if self.jobs.live.contains_key(&job_id) {
             self.events.push_back(event);
-        } else if !self.jobs.knows(&job_id) && self.requests.may_begin_jobs() {
+            return true;
+        }
+        if !self.jobs.knows(&job_id) && self.requests.may_begin_jobs() {
             self.jobs.early.push_back((job_id, event));
             if self.jobs.early.len() > MAX_EARLY {
                 self.jobs.early.pop_front();
             }
         }
+        false
     }
 }

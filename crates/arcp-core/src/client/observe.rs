@@ -4,6 +4,7 @@ use arcp_proto::JobId;
 use arcp_proto::job::{Subscribe, Subscribed, Unsubscribe};
 use arcp_proto::session::{Jobs as Page, ListJobs};
 
+use super::renew::Followed;
 use super::requests::Kind;
 use super::{Event, RequestKey, Session};
 use crate::time::Now;
@@ -21,7 +22,8 @@ impl Session {
         let job_id = subscribe.job_id.clone();
         let mut envelope = self.envelope(now, subscribe);
         envelope.job_id = Some(job_id.clone());
-        self.request(now, envelope, Kind::Subscribe(job_id))
+        let after = subscribe.history.then(|| subscribe.from_event_seq.unwrap_or(0));
+        self.request(now, envelope, Kind::Subscribe(job_id, after))
     }
 
     /// Ends a subscription; there is no answer, and nothing more is told of the job.
@@ -39,14 +41,17 @@ impl Session {
         }
     }
 
-    pub(super) fn handle_subscribed(&mut self, subscribed: Subscribed) {
+    pub(super) fn handle_subscribed(&mut self, subscribed: Subscribed, next_index: Option<u64>) {
         let job_id = subscribed.job_id.clone();
-        match self.requests.subscribed(subscribed.request_id.as_ref(), &job_id) {
-            Some(Some(request)) => {
+        let answered = self.requests.subscribed(subscribed.request_id.as_ref(), &job_id);
+        match answered.and_then(|open| Some((open.key?, open.kind))) {
+            Some((_, Kind::TakeUp(_))) => self.taken_up(job_id, next_index),
+            Some((request, Kind::Subscribe(_, after))) => {
+                let followed = Followed::subscribed(&subscribed, after, next_index);
                 self.events.push_back(Event::Subscribed { request, subscribed: Box::new(subscribed) });
-                self.begin(job_id, false);
+                self.begin(job_id, followed);
             }
-            Some(None) | None => {
+            _ => {
                 tracing::debug!(%job_id, "job.subscribed answers no open request, ignored");
                 self.disown(job_id);
             }

@@ -23,12 +23,14 @@ pub(super) struct Requests {
     next_key: u64,
 }
 
-struct Open {
+pub(super) struct Open {
     /// `None` once its time was up.
-    key: Option<RequestKey>,
+    pub(super) key: Option<RequestKey>,
     id: MessageId,
-    kind: Kind,
+    pub(super) kind: Kind,
     deadline: Instant,
+    /// Whether it was asked in a session before this one, too.
+    pub(super) renewed: bool,
     /// As it was asked, to be asked again after a resume.
     frame: ByteString,
 }
@@ -38,7 +40,10 @@ pub(super) enum Kind {
     Submit,
     Cancel(JobId),
     List,
-    Subscribe(JobId),
+    /// A job, and the number after which its history is asked for.
+    Subscribe(JobId, Option<u64>),
+    /// A subscription to a job that the session before this one followed.
+    TakeUp(JobId),
 }
 
 impl Session {
@@ -73,7 +78,8 @@ impl Session {
         self.requests.next_key += 1;
         let key = RequestKey(self.requests.next_key);
         let deadline = now.monotonic + self.config.request_timeout;
-        let open = Open { key: Some(key), id: envelope.id.clone(), kind, deadline, frame: envelope.encode() };
+        let (id, frame) = (envelope.id.clone(), envelope.encode());
+        let open = Open { key: Some(key), id, kind, deadline, renewed: false, frame };
         self.requests.waiting.push_back(open);
         if matches!(self.phase, Phase::Ended) {
             self.requests.waiting.clear();
@@ -92,12 +98,14 @@ impl Session {
             let Some(request) = open.key else { continue };
             match open.kind {
                 // It may have begun: a second one would replay the history twice.
-                Kind::Subscribe(job_id) => {
+                Kind::Subscribe(job_id, _) => {
                     // What it may have begun is not what the next one is told first.
                     self.jobs.put_past(job_id);
                     self.events.push_back(Event::Interrupted { request });
                 }
-                Kind::Submit | Kind::Cancel(_) | Kind::List => self.requests.waiting.push_front(open),
+                Kind::Submit | Kind::Cancel(_) | Kind::List | Kind::TakeUp(_) => {
+                    self.requests.waiting.push_front(open);
+                }
             }
         }
     }
@@ -132,7 +140,7 @@ impl Session {
 
     pub(super) fn time_out_requests(&mut self, now: Now) {
         for request in self.requests.time_out(now.monotonic) {
-            self.events.push_back(Event::TimedOut { request });
+            self.give_up(request);
         }
         self.send_waiting();
     }
@@ -160,12 +168,12 @@ impl Requests {
         open.chain(self.waiting.iter().map(|waiting| waiting.deadline)).min()
     }
 
-    /// The submit that a `job.accepted` answers: `Some(None)` if that had timed out, `None` if it answers none.
-    pub(super) fn accepted(&mut self, request_id: Option<&MessageId>) -> Option<Option<RequestKey>> {
+    /// The submit that a `job.accepted` answers; `None` if it answers none.
+    pub(super) fn accepted(&mut self, request_id: Option<&MessageId>) -> Option<Open> {
         self.names_requests = Some(request_id.is_some());
         match request_id {
-            Some(id) => self.take(|open| open.id == *id && open.kind == Kind::Submit),
-            None => self.take(|open| open.kind == Kind::Submit),
+            Some(id) => self.take_open(|open| open.id == *id && open.kind == Kind::Submit),
+            None => self.take_open(|open| open.kind == Kind::Submit),
         }
     }
 
@@ -182,10 +190,10 @@ impl Requests {
         &mut self,
         request_id: Option<&MessageId>,
         job_id: &JobId,
-    ) -> Option<Option<RequestKey>> {
-        self.take(|open| {
+    ) -> Option<Open> {
+        self.take_open(|open| {
             let named = request_id.is_none_or(|id| open.id == *id);
-            named && matches!(&open.kind, Kind::Subscribe(job) if job == job_id)
+            named && matches!(&open.kind, Kind::Subscribe(job, _) | Kind::TakeUp(job) if job == job_id)
         })
     }
 
@@ -248,12 +256,33 @@ impl Requests {
 
     /// Whether an answer may come that begins a job which is not known yet.
     pub(super) fn may_begin_jobs(&self) -> bool {
-        self.open.iter().any(|open| matches!(open.kind, Kind::Submit | Kind::Subscribe(_)))
+        self.open.iter().any(|open| matches!(open.kind, Kind::Submit | Kind::Subscribe(..)))
     }
 
     fn take(&mut self, wanted: impl Fn(&Open) -> bool) -> Option<Option<RequestKey>> {
+        self.take_open(wanted).map(|open| open.key)
+    }
+
+    fn take_open(&mut self, wanted: impl Fn(&Open) -> bool) -> Option<Open> {
         let index = self.open.iter().position(wanted)?;
-        self.open.remove(index).map(|open| open.key)
+        self.open.remove(index)
+    }
+
+    /// The session is gone, and another will be opened: what can be asked again there without harm is, in order. Gives
+    /// what cannot.
+    pub(super) fn carry_over(&mut self) -> Vec<RequestKey> {
+        let mut interrupted = Vec::new();
+        for mut open in std::mem::take(&mut self.open).into_iter().rev() {
+            open.renewed = true;
+            match open.kind {
+                Kind::Submit | Kind::List if open.key.is_some() => self.waiting.push_front(open),
+                Kind::Subscribe(..) | Kind::Cancel(_) => interrupted.extend(open.key),
+                Kind::Submit | Kind::List | Kind::TakeUp(_) => {}
+            }
+        }
+        self.waiting.retain(|waiting| !matches!(waiting.kind, Kind::TakeUp(_)));
+        interrupted.reverse();
+        interrupted
     }
 
     fn time_out(&mut self, now: Instant) -> Vec<RequestKey> {

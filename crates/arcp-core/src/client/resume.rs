@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arcp_proto::session::{Resume, Welcome};
-use arcp_proto::{ErrorCode, ErrorPayload, Feature, Features, ResumeToken, SessionId};
+use arcp_proto::{Feature, Features, ResumeToken, SessionId};
 
 use super::{Event, Loss, Phase, Session, Transmit};
 use crate::time::{Instant, Now};
@@ -32,6 +32,8 @@ pub(super) struct Standing {
     pub(super) heartbeat: Option<Duration>,
     /// The last number in sequence.
     pub(super) last_event_seq: u64,
+    /// Since when there is a connection, and how often it was tried for.
+    opened: Option<Away>,
     /// Whether nothing but what was missed has come since the session was resumed: that answers no request.
     pub(super) replaying: bool,
     /// Whether a gap was answered by a resume already, and nothing has come in sequence since.
@@ -71,14 +73,17 @@ impl Session {
         })
     }
 
-    /// Takes what a welcome says of the session. Returns whether it is the one that was asked for.
+    /// Takes what a welcome says of the session.
     pub(super) fn stand(
         &mut self,
+        now: Now,
         welcome: &Welcome,
         session_id: Option<SessionId>,
         features: Features,
-    ) -> bool {
-        let same = self.standing.session_id.is_none() || self.standing.session_id == session_id;
+        away: Option<Away>,
+    ) {
+        let attempt = away.map_or(0, |away| away.attempt);
+        self.standing.opened = Some(Away { since: now.monotonic, attempt });
         let beats = features.contains(&Feature::Heartbeat);
         self.standing.session_id = session_id;
         self.standing.token.clone_from(&welcome.resume_token);
@@ -86,65 +91,81 @@ impl Session {
         let interval = welcome.heartbeat_interval_sec.filter(|seconds| beats && *seconds > 0);
         self.standing.heartbeat = interval.map(Duration::from_secs);
         self.standing.features = features;
-        same
     }
 
-    /// The connection is of no more use. If the session can be resumed, that is tried; otherwise it is over.
+    /// The connection is of no more use. Another is tried, unless that is not wanted: then the session is over.
     pub(super) fn lose(&mut self, now: Now, loss: Loss) {
+        let Some(backoff) = self.config.reconnect else { return self.end(loss) };
         let away = match self.phase {
             Phase::Opening { away: Some(away), .. } => {
                 Away { attempt: away.attempt.saturating_add(1), ..away }
             }
-            Phase::Open => Away { since: now.monotonic, attempt: 0 },
+            Phase::Open => Away { since: now.monotonic, attempt: self.next_attempt(now, backoff) },
             _ => return self.end(loss),
         };
-        if self.config.reconnect.is_none() || self.standing.token.is_none() {
-            return self.end(loss);
-        }
         if matches!(self.phase, Phase::Open) {
             self.events.push_back(Event::Disconnected);
+            if self.standing.token.is_none() {
+                self.lapse(None);
+            }
         }
         self.wait_to_dial(now, away);
     }
 
-    /// A connection that [`Event::Connect`] asked for could not be made. It is tried again, later each time, as long as
-    /// the runtime keeps the session.
+    /// A connection that lived no longer than it was waited for has not ended the waiting.
+    fn next_attempt(&self, now: Now, backoff: Backoff) -> u32 {
+        match self.standing.opened {
+            Some(Away { since, attempt }) if since + backoff.full_pause(attempt) > now.monotonic => {
+                attempt.saturating_add(1)
+            }
+            _ => 0,
+        }
+    }
+
+    /// A connection that [`Event::Connect`] asked for could not be made. It is tried again, later each time, for as long as
+    /// [`Backoff::patience`] says.
     pub fn handle_connect_failed(&mut self, now: Now) {
         if let Phase::Away { away, .. } = self.phase {
             self.wait_to_dial(now, Away { attempt: away.attempt.saturating_add(1), ..away });
         }
     }
 
-    fn wait_to_dial(&mut self, now: Now, away: Away) {
+    pub(super) fn wait_to_dial(&mut self, now: Now, away: Away) {
         let Some(backoff) = self.config.reconnect else { return };
         let dial_at = now.monotonic + backoff.pause(away.attempt, self.ids.random());
         self.phase = Phase::Away { away, dial_at: Some(dial_at) };
     }
 
-    /// When the session is given up: the runtime has forgotten it by then.
-    pub(super) fn given_up_at(&self, away: Away) -> Instant {
-        away.since + self.standing.window
+    /// When nothing more is tried.
+    fn given_up_at(&self, away: Away) -> Instant {
+        away.since + self.config.reconnect.map_or(Duration::ZERO, |backoff| backoff.patience)
+    }
+
+    /// When the runtime has forgotten the session.
+    fn forgotten_at(&self, away: Away) -> Instant {
+        match self.standing.token {
+            Some(_) => away.since + self.standing.window,
+            None => Instant::NEVER,
+        }
+    }
+
+    /// When something is to be done about a connection that is not there.
+    pub(super) fn next_try(&self, away: Away, dial_at: Option<Instant>) -> Instant {
+        dial_at.unwrap_or(Instant::NEVER).min(self.given_up_at(away)).min(self.forgotten_at(away))
     }
 
     pub(super) fn dial_if_due(&mut self, now: Now) {
         let Phase::Away { away, dial_at } = self.phase else { return };
         if self.given_up_at(away) <= now.monotonic {
-            return self.end(Loss::WindowOver);
+            return self.end(Loss::Unreachable);
+        }
+        if self.forgotten_at(away) <= now.monotonic {
+            self.lapse(None);
         }
         if dial_at.is_some_and(|at| at <= now.monotonic) {
             self.phase = Phase::Away { away, dial_at: None };
             self.events.push_back(Event::Connect);
         }
-    }
-
-    /// The runtime does not give the session back. What may pass is tried again.
-    pub(super) fn resume_refused(&mut self, now: Now, error: ErrorPayload) {
-        self.out.push_back(Transmit::Close);
-        if error.code == ErrorCode::InternalError {
-            return self.lose(now, Loss::ResumeRefused);
-        }
-        self.events.push_back(Event::HandshakeRefused(error));
-        self.end(Loss::ResumeRefused);
     }
 
     /// Takes the number of a message. Returns whether the message is to be told: not if it was told before, nor if
@@ -191,21 +212,31 @@ pub struct Backoff {
     pub first: Duration,
     /// Before any try, at most.
     pub most: Duration,
+    /// How long it is tried before the session is given up. The runtime may have forgotten it earlier: then another is
+    /// opened.
+    pub patience: Duration,
 }
 
 impl Default for Backoff {
-    /// From 100 ms to 10 s.
+    /// From 100 ms to 10 s, for 15 minutes.
     fn default() -> Self {
-        Self { first: Duration::from_millis(100), most: Duration::from_secs(10) }
+        Self {
+            first: Duration::from_millis(100),
+            most: Duration::from_secs(10),
+            patience: Duration::from_secs(15 * 60),
+        }
     }
 }
 
 impl Backoff {
+    fn full_pause(self, attempt: u32) -> Duration {
+        let doubled = 2_u32.checked_pow(attempt).and_then(|factor| self.first.checked_mul(factor));
+        doubled.unwrap_or(self.most).min(self.most)
+    }
+
     /// Between half of the pause and all of it.
     fn pause(self, attempt: u32, random: u128) -> Duration {
-        let doubled = 2_u32.checked_pow(attempt).and_then(|factor| self.first.checked_mul(factor));
-        let pause = doubled.unwrap_or(self.most).min(self.most);
-        let half = pause / 2;
+        let half = self.full_pause(attempt) / 2;
         let span = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX).max(1);
         half + Duration::from_nanos((random as u64) % span)
     }

@@ -28,7 +28,7 @@ pub(super) struct Job {
     /// Timers that die with it.
     pub(super) timers: Vec<(Instant, Timer)>,
     pub(super) stopping: Option<Stopping>,
-    next_index: u64,
+    pub(super) next_index: u64,
     /// What is kept of what it has said.
     pub(super) log: JobLog,
     /// The result that its agent streams, if it does.

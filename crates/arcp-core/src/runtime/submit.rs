@@ -155,7 +155,7 @@ impl Runtime {
             let end = now.monotonic + expires_at.saturating_since(now.wall).min(CENTURY);
             self.set_job_timer(job_key, end, Timer::LeaseExpiry(job_key));
         }
-        self.answer_accepted(now, request, job_key);
+        self.answer_accepted(now, request, job_key, None);
         self.events.push_back(Event::Start(Box::new(JobSpec {
             job: job_key,
             job_id,
@@ -173,7 +173,9 @@ impl Runtime {
 
     /// Attaches a second submitter to the job that its key names: events from now on, or the terminal message (§7.2).
     fn attach(&mut self, now: Now, request: &Request, job_key: JobKey) {
-        self.answer_accepted(now, request, job_key);
+        let Some(job) = self.jobs.get(&job_key) else { return };
+        let next_index = job.terminal.as_ref().map_or(job.next_index, |terminal| terminal.index);
+        self.answer_accepted(now, request, job_key, Some(next_index));
         let Some(job) = self.jobs.get_mut(&job_key) else { return };
         let Some(session) = self.sessions.by_key_mut(request.session) else { return };
         match &job.terminal {
@@ -189,7 +191,7 @@ impl Runtime {
         self.connections.wake(request.connection, &mut self.events);
     }
 
-    fn answer_accepted(&mut self, now: Now, request: &Request, job_key: JobKey) {
+    fn answer_accepted(&mut self, now: Now, request: &Request, job_key: JobKey, next_index: Option<u64>) {
         let Some(job) = self.jobs.get(&job_key) else { return };
         let accepted = Accepted { request_id: request.id.clone(), ..job.accepted.clone() };
         let head = std::sync::Arc::clone(&job.head);
@@ -197,6 +199,9 @@ impl Runtime {
         self.answer(now, request.connection, session_id, &accepted, |envelope| {
             envelope.job_id = Some(head.job_id.clone());
             envelope.trace_id = Some(head.trace_id);
+            if let Some(next_index) = next_index {
+                envelope.extensions.insert_next_index(next_index);
+            }
         });
     }
 

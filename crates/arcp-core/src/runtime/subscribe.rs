@@ -91,7 +91,9 @@ impl Runtime {
             request_id: request.id.clone(),
         };
         let job_id = accepted.job_id.clone();
+        let next_index = replay.first().map_or(job.next_index, |first| first.index);
         let dress = |envelope: &mut arcp_proto::Envelope| {
+            envelope.extensions.insert_next_index(next_index);
             envelope.job_id = Some(accepted.job_id);
             envelope.trace_id = accepted.trace_id;
         };

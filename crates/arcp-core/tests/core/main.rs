@@ -19,6 +19,7 @@ mod peer;
 mod played;
 mod random;
 mod reconnect;
+mod renew;
 mod result;
 mod resume;
 mod submit;

@@ -7,10 +7,10 @@ use arcp_core::Incoming;
 use arcp_core::client::{Backoff, Config, Event, Session, Transmit};
 use arcp_core::runtime::ConnectionKey;
 use arcp_proto::BearerToken;
-use arcp_proto::job::Submit;
+use arcp_proto::job::{Submit, Subscribe};
 use arcp_proto::session::Peer as Identity;
 use arcp_proto::{Json, TraceContext};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::host::{Clock, Host, seconds, seeded};
 use crate::played::in_words;
@@ -28,6 +28,8 @@ pub(crate) struct Pair {
     told: Vec<String>,
     /// The numbers of the events that the application was told, in that order.
     pub(crate) seen: Vec<u64>,
+    /// What those events say.
+    pub(crate) heard: Vec<String>,
     /// Every frame, either way, in the order in which it was sent.
     pub(crate) transcript: Vec<String>,
 }
@@ -43,7 +45,17 @@ impl Pair {
 
     /// A pair with an open session, whose client comes back after a cut.
     pub(crate) fn resilient(seed: u64, delay: Duration) -> Self {
+        Self::resilient_with(seed, delay, |_| {})
+    }
+
+    /// The same, with a runtime that is not the default one.
+    pub(crate) fn resilient_with(
+        seed: u64,
+        delay: Duration,
+        configure: impl FnOnce(&mut arcp_core::runtime::Config),
+    ) -> Self {
         let mut pair = Self::with(seed, delay, |config| config.reconnect = Some(Backoff::default()));
+        pair.host = Host::seeded(seed, configure);
         pair.connect();
         pair.run_for(seconds(1));
         assert!(pair.is_told()[0].starts_with("opened sess_"));
@@ -64,6 +76,7 @@ impl Pair {
             to_client: VecDeque::new(),
             told: Vec::new(),
             seen: Vec::new(),
+            heard: Vec::new(),
             transcript: Vec::new(),
         }
     }
@@ -102,6 +115,14 @@ impl Pair {
 
     pub(crate) fn cancel(&mut self, job: &str) {
         self.client.cancel(self.host.now(), job.parse().unwrap(), None);
+        self.exchange();
+    }
+
+    /// Subscribes to a job, with its history after a number or without.
+    pub(crate) fn subscribe(&mut self, job: &str, from_event_seq: Option<u64>) {
+        let job_id = job.parse().unwrap();
+        let history = from_event_seq.is_some();
+        self.client.subscribe(self.host.now(), &Subscribe { job_id, from_event_seq, history });
         self.exchange();
     }
 
@@ -163,8 +184,10 @@ impl Pair {
                     let seq = self.client.last_event_seq();
                     self.client.acknowledge(self.host.now(), seq);
                 }
-                Event::Job { event_seq, .. } => {
+                Event::Job { event_seq, event: said, .. } => {
                     self.seen.push(event_seq.expect("our runtime numbers its events"));
+                    let body: Value = said.body.decode().unwrap();
+                    self.heard.push(body["text"].as_str().unwrap_or_default().to_owned());
                     self.told.push(in_words(&event));
                 }
                 _ => self.told.push(in_words(&event)),

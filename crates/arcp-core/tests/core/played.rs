@@ -36,6 +36,11 @@ pub(crate) fn in_words(event: &Event) -> String {
         Event::Disconnected => "disconnected".to_owned(),
         Event::Connect => "dials".to_owned(),
         Event::Resumed => "resumed".to_owned(),
+        Event::Lapsed(error) => format!("lapsed {}", error.as_ref().map_or("-", |error| error.code.as_str())),
+        Event::Renewed(opened) => {
+            format!("renewed {}", opened.session_id.as_ref().map_or("-", |id| id.as_str()))
+        }
+        Event::Missed { job_id } => format!("{job_id} missed"),
         Event::AcknowledgeDue => "is asked how far it has come".to_owned(),
         Event::Jobs { request, page } => format!("{} lists {}", name(*request), page.jobs.len()),
         Event::Subscribed { request, subscribed } => {
@@ -53,6 +58,7 @@ pub(crate) fn in_words(event: &Event) -> String {
             format!("{job_id} ended {} {}", error.final_status, error.error.code)
         }
         Event::JobEnded { job_id, end: JobEnd::Unreadable(_) } => format!("{job_id} ended unreadable"),
+        Event::JobEnded { job_id, end: JobEnd::Lost(error) } => format!("{job_id} lost {}", error.code),
         Event::Ended(loss) => format!("over {loss:?}"),
         other => panic!("{other:?} is unknown to the played application"),
     }

@@ -259,7 +259,7 @@ impl World {
             if let Some(loss) = self.clients[index].over {
                 let fair = matches!(
                     loss,
-                    Loss::WindowOver | Loss::BeforeWelcome | Loss::HandshakeTimeout | Loss::ResumeRefused
+                    Loss::Unreachable | Loss::BeforeWelcome | Loss::HandshakeTimeout
                 );
                 assert!(fair, "no session ends but by being away too long, or before it began: {loss:?}");
                 let who = self.clients[index].who;

@@ -1,0 +1,181 @@
+//! Going on in another session once the runtime no longer has the one that was lost (§6.3, §7.6): what was followed is
+//! subscribed to, from where it was.
+
+use arcp_proto::job::{Subscribe, Subscribed};
+use arcp_proto::{ErrorCode, ErrorPayload, Feature, JobId};
+
+use super::requests::Kind;
+use super::resume::Standing;
+use super::{Event, JobEnd, RequestKey, Session};
+use crate::time::Now;
+
+/// A job that is followed, and how far it has been told: by that, another session can go on from there.
+#[derive(Debug)]
+pub(super) struct Followed {
+    /// Whether this session submitted it.
+    pub(super) own: bool,
+    /// Whether its submitter counts as this session does.
+    counted_here: bool,
+    /// The number after which its history is asked for, in its submitter's count.
+    after: u64,
+    /// The place of its next message in the job's log; `None` if that is not known.
+    next: Option<u64>,
+    /// Messages that come again, and have been told.
+    skip: u64,
+    /// Whether it is about to be taken up: everything comes again then.
+    pub(super) taking_up: bool,
+}
+
+impl Followed {
+    /// A job that was submitted here; with an index, one that somebody had submitted before with the same key.
+    pub(super) fn submitted(next_index: Option<u64>) -> Self {
+        Self {
+            own: true,
+            counted_here: next_index.is_none(),
+            after: 0,
+            next: Some(next_index.unwrap_or(0)),
+            skip: 0,
+            taking_up: false,
+        }
+    }
+
+    /// A job that is watched.
+    pub(super) fn subscribed(subscribed: &Subscribed, after: Option<u64>, next_index: Option<u64>) -> Self {
+        Self {
+            own: false,
+            counted_here: false,
+            after: after.unwrap_or(subscribed.subscribed_from),
+            next: next_index,
+            skip: 0,
+            taking_up: false,
+        }
+    }
+
+    /// Takes an event of the job. Returns whether it is news.
+    pub(super) fn advance(&mut self, event_seq: Option<u64>, counts: bool) -> bool {
+        if self.taking_up {
+            return false;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        if let (true, Some(seq)) = (self.counted_here, event_seq) {
+            self.after = seq;
+        }
+        self.next = self.next.filter(|_| counts).map(|next| next + 1);
+        true
+    }
+
+    /// Whether what was told can be told from what was not when the history comes.
+    fn has_place(&self) -> bool {
+        self.counted_here || self.next.is_some()
+    }
+
+    /// What is asked for when the job is taken up.
+    fn wish(&self, job_id: JobId) -> Subscribe {
+        let history = self.has_place();
+        Subscribe { job_id, history, from_event_seq: history.then_some(self.after) }
+    }
+
+    /// The job is taken up; what follows begins at a place in its log. Returns whether something in between is missing.
+    fn taken_up(&mut self, next_index: Option<u64>) -> bool {
+        let missing = match (self.next, next_index) {
+            (Some(next), Some(index)) if index <= next => {
+                self.skip = next - index;
+                false
+            }
+            (Some(_), Some(index)) => {
+                self.next = Some(index);
+                true
+            }
+            _ => !self.counted_here,
+        };
+        self.taking_up = false;
+        self.counted_here = false;
+        missing
+    }
+}
+
+impl Session {
+    /// Whether every message of a job's log comes to this session, so that they can be counted.
+    pub(super) fn counts_everything(&self) -> bool {
+        let features = &self.standing.features;
+        features.contains(&Feature::Progress) && features.contains(&Feature::ResultChunk)
+    }
+
+    /// The session is gone: the next connection opens another. Said once.
+    pub(super) fn lapse(&mut self, error: Option<ErrorPayload>) {
+        self.events.push_back(Event::Lapsed(error));
+        self.standing = Standing::default();
+        self.pulse.begin_again();
+        for request in self.requests.carry_over() {
+            self.events.push_back(Event::Interrupted { request });
+        }
+        self.jobs.drop_early();
+        for followed in self.jobs.live.values_mut() {
+            followed.own = false;
+            followed.taking_up = true;
+        }
+        self.jobs.taken_up_by.clear();
+    }
+
+    /// Another session is open: what the one before it followed is taken up.
+    pub(super) fn take_up_all(&mut self, now: Now) {
+        let jobs: Vec<_> = self.jobs.live.keys().cloned().collect();
+        for job_id in jobs {
+            self.take_up(now, job_id);
+        }
+    }
+
+    /// Subscribes to a job from where it is.
+    pub(super) fn take_up(&mut self, now: Now, job_id: JobId) {
+        let Some(followed) = self.jobs.live.get_mut(&job_id) else { return };
+        followed.taking_up = true;
+        if !self.standing.features.contains(&Feature::Subscribe) {
+            let message = "runtime does not offer subscriptions";
+            return self.lose_job(job_id, ErrorPayload::new(ErrorCode::InvalidRequest, message));
+        }
+        let wish = followed.wish(job_id.clone());
+        let mut envelope = self.envelope(now, &wish);
+        envelope.job_id = Some(job_id.clone());
+        let request = self.request(now, envelope, Kind::TakeUp(job_id.clone()));
+        self.jobs.taken_up_by.insert(request, job_id);
+    }
+
+    /// A job was taken up.
+    pub(super) fn taken_up(&mut self, job_id: JobId, next_index: Option<u64>) {
+        self.jobs.taken_up_by.retain(|_, job| *job != job_id);
+        let Some(followed) = self.jobs.live.get_mut(&job_id) else { return };
+        if followed.taken_up(next_index) {
+            tracing::warn!(%job_id, "events of the job are no longer kept by the runtime");
+            self.events.push_back(Event::Missed { job_id });
+        }
+    }
+
+    /// Tells that a request was refused. Of what the application did not ask for it learns by what comes of it.
+    pub(super) fn refuse(&mut self, request: RequestKey, error: ErrorPayload) {
+        match self.jobs.taken_up_by.remove(&request) {
+            Some(job_id) => self.lose_job(job_id, error),
+            None => self.events.push_back(Event::Refused { request, error }),
+        }
+    }
+
+    /// Tells that a request was not answered in time.
+    pub(super) fn give_up(&mut self, request: RequestKey) {
+        match self.jobs.taken_up_by.remove(&request) {
+            Some(job_id) => {
+                let message = "runtime did not answer job.subscribe in time";
+                self.lose_job(job_id, ErrorPayload::new(ErrorCode::InternalError, message));
+            }
+            None => self.events.push_back(Event::TimedOut { request }),
+        }
+    }
+
+    /// A job cannot be followed any further.
+    fn lose_job(&mut self, job_id: JobId, error: ErrorPayload) {
+        tracing::warn!(%job_id, %error, "job of a session that is gone cannot be taken up");
+        self.jobs.put_past(job_id.clone());
+        self.events.push_back(Event::JobEnded { job_id, end: JobEnd::Lost(error) });
+    }
+}
