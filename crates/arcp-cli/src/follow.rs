@@ -26,6 +26,7 @@ pub(crate) async fn follow(
 ) -> Result<(), Failure> {
     let mut state = client.state();
     let mut cancelling = false;
+    let mut missed = false;
     loop {
         let event = tokio::select! {
             event = job.next() => event,
@@ -45,6 +46,10 @@ pub(crate) async fn follow(
                 continue;
             }
         };
+        if job.has_missed() && !missed {
+            missed = true;
+            show.missed()?;
+        }
         match event {
             Some(event) => show.event(&event)?,
             None => break,

@@ -70,11 +70,20 @@ impl Show {
         match (&self, state) {
             (Self::Lines, State::Reconnecting) => line("disconnected", json!({})),
             (Self::Lines, State::Connected) => line("resumed", json!({})),
-            (Self::Text { .. }, State::Reconnecting) => {
-                self.note("connection lost; it is tried again for as long as the runtime keeps the session")
-            }
+            (Self::Lines, State::Renewed) => line("renewed", json!({})),
+            (Self::Text { .. }, State::Reconnecting) => self.note("connection lost; it is tried again"),
+            (Self::Text { .. }, State::Renewed) => self
+                .note("connected again in a new session; the job is watched, but can no longer be cancelled"),
             (Self::Text { .. }, State::Connected) => self.note("connected again, nothing is lost"),
             _ => Ok(()),
+        }
+    }
+
+    /// Events before the next one are lost.
+    pub(crate) fn missed(&mut self) -> io::Result<()> {
+        match self {
+            Self::Lines => line("missed", json!({})),
+            Self::Text { .. } => self.note("some events are missing here: the runtime no longer keeps them"),
         }
     }
 

@@ -22,7 +22,6 @@ use crate::submit::Submit;
 #[derive(Clone)]
 pub struct Client {
     commands: Commands,
-    opened: Arc<Opened>,
 }
 
 /// Opens a session with the runtime at a `ws://` or `wss://` URL (§6.2). The default path is `/arcp`.
@@ -46,9 +45,10 @@ impl Client {
         Connect { connector: Arc::new(connector), config }
     }
 
-    /// What the runtime said of itself and of the session: its id, features and agents.
-    pub fn opened(&self) -> &Opened {
-        &self.opened
+    /// What the runtime said of itself and of the session: its id, features and agents. After [`State::Renewed`] it is what was
+    /// said of the session that is open now.
+    pub fn opened(&self) -> Arc<Opened> {
+        self.commands.opened()
     }
 
     /// Starts a submit to an agent, `name` or `name@version` (§7.5). Await what it returns, or set it up first.
@@ -101,13 +101,21 @@ pub enum State {
     Connected,
     /// It was lost, and is being made again. Nothing is lost: what is asked now waits, what happens at the runtime is kept.
     Reconnecting,
+    /// The runtime no longer keeps the session that was lost, or could not be reached for as long as it keeps it. Another is
+    /// being opened.
+    Renewing,
+    /// Another session is open in its place. The [`Job`](crate::Job)s of the one before go on as subscriptions, from where they
+    /// were: [`Job::has_missed`](crate::Job::has_missed) says whether some of a job's events were no longer kept. They can no
+    /// longer be cancelled: that takes the session that submitted them (§7.4). A connection that is lost and made again after
+    /// this is `Connected`.
+    Renewed,
     /// The session is over.
     Ended(Loss),
 }
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("opened", &self.opened).finish_non_exhaustive()
+        f.debug_struct("Client").field("opened", &self.opened()).finish_non_exhaustive()
     }
 }
 
@@ -143,7 +151,8 @@ impl Connect {
         self
     }
 
-    /// How to come back after the connection was lost: after 100 ms at first, 10 s at last, if nothing is said.
+    /// How to come back after the connection was lost: after 100 ms at first, 10 s at last, and for 15 minutes, if nothing is
+    /// said.
     pub fn reconnect(mut self, backoff: Backoff) -> Self {
         self.config.reconnect = Some(backoff);
         self
@@ -164,8 +173,8 @@ impl Connect {
 
     async fn open(self) -> Result<Client, ConnectError> {
         let transport = self.connector.connect().await?;
-        let (commands, opened) = driver::open(self.connector, transport, self.config).await?;
-        Ok(Client { commands, opened: Arc::new(opened) })
+        let commands = driver::open(self.connector, transport, self.config).await?;
+        Ok(Client { commands })
     }
 }
 

@@ -7,7 +7,7 @@ mod link;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use arcp_core::client::{Config, Event as CoreEvent, Loss, Opened, RequestKey, Session};
@@ -36,10 +36,10 @@ pub(crate) async fn open(
     connector: Arc<dyn Connector>,
     transport: BoxTransport,
     config: Config,
-) -> Result<(Commands, Opened), ConnectError> {
+) -> Result<Commands, ConnectError> {
     let (sender, receiver) = mpsc::channel(COMMANDS);
     let (state, watched) = watch::channel(State::Connected);
-    let commands = Commands { sender, loss: Arc::default(), state: watched };
+    let commands = Commands { sender, loss: Arc::default(), state: watched, opened: Arc::default() };
     let (opened, open) = oneshot::channel();
     let driver = Driver {
         machine: Session::new(config, Box::new(random)),
@@ -49,7 +49,8 @@ pub(crate) async fn open(
         handles_gone: false,
         loss: Arc::clone(&commands.loss),
         state,
-        opened: Some(opened),
+        opened: Arc::clone(&commands.opened),
+        opening: Some(opened),
         asked: HashMap::new(),
         closes: Vec::new(),
         deliveries: Deliveries::default(),
@@ -57,7 +58,7 @@ pub(crate) async fn open(
     };
     tokio::spawn(driver.run());
     match open.await {
-        Ok(Ok(opened)) => Ok((commands, opened)),
+        Ok(Ok(())) => Ok(commands),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(ConnectError::Lost(commands.loss())),
     }
@@ -80,7 +81,9 @@ struct Driver {
     handles_gone: bool,
     loss: Arc<OnceLock<Loss>>,
     state: watch::Sender<State>,
-    opened: Option<oneshot::Sender<Result<Opened, ConnectError>>>,
+    opened: Arc<RwLock<Arc<Opened>>>,
+    /// Who waits for the session to open.
+    opening: Option<oneshot::Sender<Result<(), ConnectError>>>,
     /// Who waits for an answer.
     asked: HashMap<RequestKey, Asked>,
     /// Who waits for the session to be closed.
@@ -134,11 +137,15 @@ impl Driver {
             Room,
             Timeout,
         }
+        let now = self.now();
+        // What opens a session is read, whatever waits of what it has brought.
+        let reads = self.deliveries.is_idle() || self.machine.features().is_none();
+        self.machine.handle_reading(now, reads);
         let turn = {
             let Self { link, commands, deliveries, handles_gone, .. } = self;
             let delivered = deliveries.is_idle();
             tokio::select! {
-                happened = poll_fn(|cx| link.poll(delivered, cx)) => Turn::Link(happened),
+                happened = poll_fn(|cx| link.poll(reads, cx)) => Turn::Link(happened),
                 command = commands.recv(), if !*handles_gone => Turn::Command(command),
                 () = deliveries.room(), if !delivered => Turn::Room,
                 () = tokio::time::sleep_until(deadline), if timeout.is_some() => Turn::Timeout,
@@ -221,7 +228,10 @@ impl Driver {
 
     fn react(&mut self, event: CoreEvent) {
         match event {
-            CoreEvent::Opened(opened) => self.tell_opened(Ok(opened)),
+            CoreEvent::Opened(opened) => {
+                self.set_opened(opened);
+                self.tell_opened(Ok(()));
+            }
             CoreEvent::HandshakeRefused(error) => {
                 tracing::debug!(%error, "runtime refuses the session");
                 self.tell_opened(Err(ConnectError::Refused(error)));
@@ -232,6 +242,17 @@ impl Driver {
             }
             CoreEvent::Connect => self.link.dial(),
             CoreEvent::Resumed => drop(self.state.send_replace(State::Connected)),
+            CoreEvent::Lapsed(error) => {
+                let reason = error.map_or_else(|| "its time is up".to_owned(), |error| error.to_string());
+                tracing::warn!(reason, "session is gone, another is opened");
+                self.state.send_replace(State::Renewing);
+            }
+            CoreEvent::Renewed(opened) => {
+                self.set_opened(opened);
+                self.deliveries.begin_again();
+                self.state.send_replace(State::Renewed);
+            }
+            CoreEvent::Missed { job_id } => self.deliveries.miss(&job_id),
             CoreEvent::AcknowledgeDue => {
                 let taken = self.deliveries.taken(self.machine.last_event_seq());
                 let now = self.now();
@@ -283,8 +304,12 @@ impl Driver {
         }
     }
 
-    fn tell_opened(&mut self, opened: Result<Opened, ConnectError>) {
-        if let Some(sender) = self.opened.take() {
+    fn set_opened(&mut self, opened: Opened) {
+        *self.opened.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(opened);
+    }
+
+    fn tell_opened(&mut self, opened: Result<(), ConnectError>) {
+        if let Some(sender) = self.opening.take() {
             // If nobody waits any more, the handles are gone too, and with them the session.
             let _ = sender.send(opened);
         }

@@ -85,6 +85,10 @@ pub enum JobError {
     /// not what it says it is.
     #[error("result of the job was streamed, and is not complete here")]
     Incomplete,
+    /// The session that followed the job is gone, and the one after it could not take it up: the runtime no longer knows the
+    /// job, or does not show it. The job may run on at the runtime.
+    #[error("job could not be followed any further: {0}")]
+    Lost(ErrorPayload),
     /// The session ended before the job did. The job runs on at the runtime.
     #[error("session ended before the job did: {0}")]
     SessionEnded(Loss),
@@ -107,7 +111,9 @@ impl JobError {
     /// All that the runtime said about it.
     pub fn payload(&self) -> Option<&ErrorPayload> {
         match self {
-            Self::Failed(error) | Self::Cancelled(error) | Self::TimedOut(error) => Some(error),
+            Self::Failed(error) | Self::Cancelled(error) | Self::TimedOut(error) | Self::Lost(error) => {
+                Some(error)
+            }
             Self::Result(_) | Self::Incomplete | Self::SessionEnded(_) => None,
         }
     }

@@ -1,7 +1,7 @@
 //! A job as somebody sees it who submitted it or subscribed to it: a stream of events and one outcome.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use arcp_core::client::JobEnd;
 use arcp_proto::event::{Body, ChunkEncoding, to_base64};
@@ -31,6 +31,7 @@ pub struct Job {
     inbox: Inbox,
     streamed: Streamed,
     end: Option<JobEnd>,
+    missed: bool,
     commands: Commands,
 }
 
@@ -48,7 +49,7 @@ struct Streamed {
 
 impl Job {
     pub(crate) fn submitted(accepted: Box<Accepted>, inbox: Inbox, commands: Commands) -> Self {
-        Self { accepted, subscribed: None, inbox, streamed: Streamed::default(), end: None, commands }
+        Self::new(accepted, None, inbox, commands)
     }
 
     pub(crate) fn observed(subscribed: Box<Subscribed>, inbox: Inbox, commands: Commands) -> Self {
@@ -67,13 +68,22 @@ impl Job {
             delegate_id: None,
             request_id: None,
         };
-        let subscribed = Some(subscribed);
+        Self::new(Box::new(accepted), Some(subscribed), inbox, commands)
+    }
+
+    fn new(
+        accepted: Box<Accepted>,
+        subscribed: Option<Box<Subscribed>>,
+        inbox: Inbox,
+        commands: Commands,
+    ) -> Self {
         Self {
-            accepted: Box::new(accepted),
+            accepted,
             subscribed,
             inbox,
             streamed: Streamed::default(),
             end: None,
+            missed: false,
             commands,
         }
     }
@@ -91,6 +101,12 @@ impl Job {
     /// Where a job that was subscribed to stood then (§7.6); `None` for one that was submitted.
     pub fn status_when_subscribed(&self) -> Option<&JobStatus> {
         self.subscribed.as_ref().map(|subscribed| &subscribed.current_status)
+    }
+
+    /// Whether events between those that were taken are lost: the session that was to bring them is gone
+    /// ([`State::Renewed`](crate::State::Renewed)), and the runtime no longer kept them.
+    pub fn has_missed(&self) -> bool {
+        self.missed
     }
 
     /// Cancels the job (§7.4) and waits until the runtime has acknowledged it. The outcome, `Cancelled` unless the job was
@@ -181,6 +197,7 @@ impl Job {
             Some(JobEnd::Success(result)) => Ok(result.clone()),
             Some(JobEnd::Failure(error)) => Err(JobError::from_wire(error.clone())),
             Some(JobEnd::Unreadable(error)) => Err(JobError::Result(error.clone())),
+            Some(JobEnd::Lost(error)) => Err(JobError::Lost(error.clone())),
             _ => Err(self.lost()),
         }
     }
@@ -217,17 +234,19 @@ impl Stream for Job {
         if self.end.is_some() {
             return Poll::Ready(None);
         }
-        match self.inbox.poll_next(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Delivery::Event(event))) => {
-                self.streamed.take(&event);
-                Poll::Ready(Some(event))
+        loop {
+            match ready!(self.inbox.poll_next(cx)) {
+                Some(Delivery::Event(event, _)) => {
+                    self.streamed.take(&event);
+                    return Poll::Ready(Some(event));
+                }
+                Some(Delivery::Missed) => self.missed = true,
+                Some(Delivery::End(end)) => {
+                    self.end = Some(end);
+                    return Poll::Ready(None);
+                }
+                None => return Poll::Ready(None),
             }
-            Poll::Ready(Some(Delivery::End(end))) => {
-                self.end = Some(end);
-                Poll::Ready(None)
-            }
-            Poll::Ready(None) => Poll::Ready(None),
         }
     }
 }

@@ -179,9 +179,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let own = match self.phase {
             Phase::Opening { deadline, .. } | Phase::Closing { deadline, .. } => Some(deadline),
-            Phase::Away { away, dial_at } => {
-                Some(self.next_try(away, dial_at))
-            }
+            Phase::Away { away, dial_at } => Some(self.next_try(away, dial_at)),
             Phase::Idle | Phase::Open | Phase::Ended => None,
         };
         let all = [own, self.requests.next_deadline(), self.next_beat(), self.next_ack()];

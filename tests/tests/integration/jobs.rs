@@ -242,7 +242,8 @@ async fn versions_are_pinned_or_the_default() {
     assert_eq!(refusal(client.submit("versioned@3.0.0").await), ErrorCode::AgentVersionNotAvailable);
     assert_eq!(refusal(client.submit("nobody").await), ErrorCode::AgentNotAvailable);
     assert!(matches!(client.submit("no agent").await, Err(RequestError::Agent(..))));
-    let named = client.opened().agents.iter().find(|agent| agent.name.as_str() == "versioned").unwrap();
+    let opened = client.opened();
+    let named = opened.agents.iter().find(|agent| agent.name.as_str() == "versioned").unwrap();
     assert_eq!(named.versions.len(), 2);
 }
 

@@ -1,9 +1,12 @@
 //! A client that comes back by itself, and what it sees of jobs that are not its own.
 
+use std::time::Duration;
+
 use arcp_client::proto::Timestamp;
 use arcp_client::proto::event::Body;
 use arcp_client::proto::job::JobStatus;
 use arcp_client::{JobError, RequestError, State};
+use arcp_runtime::Limits;
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
@@ -29,6 +32,32 @@ async fn a_job_yields_each_event_once_over_any_number_of_cuts() {
     assert_eq!(seen, 3_000);
     assert!(state.has_changed().unwrap(), "it was cut");
     assert_eq!(job.result::<Value>().await.unwrap(), json!({ "count": 3_000 }));
+}
+
+/// The runtime forgets every session at once: each cut costs the session, and no event.
+#[tokio::test]
+async fn a_job_yields_each_event_once_over_any_number_of_sessions() {
+    let limits = Limits { resume_window: Duration::from_millis(1), ..Limits::default() };
+    let host = Host::with_limits(limits).await;
+    let proxy = Proxy::to(host.address).await;
+    let client = arcp_client::connect(format!("ws://{}", proxy.address), token("alice")).await.unwrap();
+    let first = client.opened().session_id.clone();
+    let mut job = client.submit("count").input(&json!({ "n": 3_000 })).await.unwrap();
+    let mut seen = 0;
+    while let Some(event) = job.next().await {
+        let Body::Log(log) = &event.body else { continue };
+        assert_eq!(log.message, format!("event {seen}"));
+        seen += 1;
+        if seen % 700 == 0 {
+            proxy.cut().await;
+        }
+    }
+    assert_eq!((seen, job.has_missed()), (3_000, false));
+    assert_eq!(job.result::<Value>().await.unwrap(), json!({ "count": 3_000 }));
+    let mut job = client.submit("echo").input("hello").await.unwrap();
+    assert_eq!(job.result::<Value>().await.unwrap(), json!({ "echoed": "hello" }));
+    assert_ne!(client.opened().session_id, first);
+    assert_eq!(*client.state().borrow(), State::Renewed);
 }
 
 #[tokio::test]

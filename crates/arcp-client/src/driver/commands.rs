@@ -1,8 +1,8 @@
 //! The way from the handles of a session to its driver.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use arcp_core::client::{Loss, ResumeState};
+use arcp_core::client::{Loss, Opened, ResumeState};
 use arcp_proto::job::{Accepted, Submit, Subscribe, Subscribed};
 use arcp_proto::session::{Jobs, ListJobs};
 use arcp_proto::{JobId, TraceContext};
@@ -52,6 +52,7 @@ pub(crate) struct Commands {
     pub(super) sender: mpsc::Sender<Command>,
     pub(super) loss: Arc<OnceLock<Loss>>,
     pub(super) state: watch::Receiver<State>,
+    pub(super) opened: Arc<RwLock<Arc<Opened>>>,
 }
 
 impl Commands {
@@ -94,6 +95,10 @@ impl Commands {
         // If the driver is gone already, so is the session.
         let _ = self.sender.send(Command::Close { reason, done }).await;
         let _ = closed.await;
+    }
+
+    pub(crate) fn opened(&self) -> Arc<Opened> {
+        Arc::clone(&self.opened.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn state(&self) -> watch::Receiver<State> {

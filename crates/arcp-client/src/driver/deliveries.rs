@@ -16,22 +16,25 @@ const QUEUE: usize = 1_024;
 
 /// What a job is told.
 pub(crate) enum Delivery {
-    Event(Event),
+    /// An event, and its place among all that have come, over all sessions.
+    Event(Event, Option<u64>),
+    /// Some events before this are lost.
+    Missed,
     End(JobEnd),
 }
 
 /// The receiving end of a job's queue.
 pub(crate) struct Inbox {
     receiver: mpsc::Receiver<Delivery>,
-    /// The number of the last event that the application has taken.
+    /// The place of the last event that the application has taken.
     taken: Arc<AtomicU64>,
 }
 
 impl Inbox {
     pub(crate) fn poll_next(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Delivery>> {
         let polled = self.receiver.poll_recv(cx);
-        if let std::task::Poll::Ready(Some(Delivery::Event(Event { event_seq: Some(seq), .. }))) = &polled {
-            self.taken.store(*seq, Ordering::Release);
+        if let std::task::Poll::Ready(Some(Delivery::Event(_, Some(place)))) = &polled {
+            self.taken.store(*place, Ordering::Release);
         }
         polled
     }
@@ -42,12 +45,12 @@ impl Inbox {
 struct Outbox {
     sender: mpsc::Sender<Delivery>,
     taken: Arc<AtomicU64>,
-    /// The number of the last event that was handed to the queue, or waits for room in it.
+    /// The place of the last event that was handed to the queue, or waits for room in it.
     delivered: u64,
 }
 
 impl Outbox {
-    /// The number up to which the application has taken everything, if there is something that it has not.
+    /// The place up to which the application has taken everything, if there is something that it has not.
     fn lag_from(&self) -> Option<u64> {
         let taken = self.taken.load(Ordering::Acquire);
         (taken < self.delivered && !self.sender.is_closed()).then_some(taken)
@@ -60,6 +63,10 @@ pub(super) struct Deliveries {
     jobs: HashMap<JobId, Vec<Outbox>>,
     /// Those of jobs that have ended and whose events are not all taken.
     ended: Vec<Outbox>,
+    /// What has come in sessions before this one.
+    before: u64,
+    /// The place of the last event that has come.
+    last: u64,
     /// What waits for room in a queue. While anything does, nothing is read.
     waiting: Waiting,
 }
@@ -81,21 +88,35 @@ impl Deliveries {
     pub(super) fn event(&mut self, job_id: &JobId, event_seq: Option<u64>, event: arcp_proto::event::Event) {
         let Some(outboxes) = self.jobs.get_mut(job_id) else { return };
         outboxes.retain(|outbox| !outbox.sender.is_closed());
+        let place = event_seq.map(|seq| self.before + seq);
+        self.last = self.last.max(place.unwrap_or(0));
         for outbox in outboxes.iter_mut() {
-            if let Some(seq) = event_seq {
+            if let Some(place) = place {
                 if outbox.delivered == 0 {
-                    outbox.taken.store(seq.saturating_sub(1), Ordering::Release);
+                    outbox.taken.store(place.saturating_sub(1), Ordering::Release);
                 }
-                outbox.delivered = seq;
+                outbox.delivered = place;
             }
         }
         if let Some((last, others)) = outboxes.split_last() {
             let event = Event::new(event_seq, event);
             for other in others {
-                self.waiting.push_back((other.sender.clone(), Delivery::Event(event.clone())));
+                self.waiting.push_back((other.sender.clone(), Delivery::Event(event.clone(), place)));
             }
-            self.waiting.push_back((last.sender.clone(), Delivery::Event(event)));
+            self.waiting.push_back((last.sender.clone(), Delivery::Event(event, place)));
         }
+    }
+
+    /// Events of a job are lost.
+    pub(super) fn miss(&mut self, job_id: &JobId) {
+        for outbox in self.jobs.get(job_id).into_iter().flatten() {
+            self.waiting.push_back((outbox.sender.clone(), Delivery::Missed));
+        }
+    }
+
+    /// Another session begins, which counts from 1.
+    pub(super) fn begin_again(&mut self) {
+        self.before = self.last;
     }
 
     pub(super) fn end(&mut self, job_id: &JobId, end: &JobEnd) {
@@ -130,11 +151,12 @@ impl Deliveries {
         self.waiting.clear();
     }
 
-    /// The number up to which the applications have taken everything, given the last that has come.
+    /// The number up to which the applications have taken everything of this session, given the last that has come.
     pub(super) fn taken(&mut self, last_event_seq: u64) -> u64 {
         self.ended.retain(|outbox| outbox.lag_from().is_some());
         let all = self.jobs.values().flatten().chain(&self.ended);
-        all.filter_map(Outbox::lag_from).min().unwrap_or(last_event_seq)
+        let taken = all.filter_map(Outbox::lag_from).min();
+        taken.map_or(last_event_seq, |place| place.saturating_sub(self.before))
     }
 
     /// Waits until one of the queues that are in the way has room, or its job is gone.
@@ -146,7 +168,7 @@ impl Deliveries {
 
     /// Delivers what is left once the session is over. Whoever takes nothing holds up nobody else.
     pub(super) async fn finish(self) {
-        let Self { jobs, ended, waiting } = self;
+        let Self { jobs, ended, waiting, .. } = self;
         // Who follows a job is told that there is nothing more by the end of its queue.
         drop((jobs, ended));
         let mut queues: Vec<(mpsc::Sender<Delivery>, Vec<Delivery>)> = Vec::new();

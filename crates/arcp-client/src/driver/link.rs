@@ -101,10 +101,14 @@ impl Link {
                             .map_or_else(|error| Happened::Frame(Some(Err(error))), |()| Happened::Written),
                     );
                 }
-                if reads && self.out.len() < UNWRITTEN {
-                    return transport.poll_next_unpin(cx).map(Happened::Frame);
+                if !reads || self.out.len() >= UNWRITTEN {
+                    return Poll::Pending;
                 }
-                Poll::Pending
+                let frame = ready!(transport.poll_next_unpin(cx));
+                if frame.is_none() {
+                    self.leave(); // it would say so again and again
+                }
+                Poll::Ready(Happened::Frame(frame))
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Events that nobody takes: the session waits, and what must get through does.
 
+use arcp_client::State;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 
-use crate::host::{Host, session, settle};
+use crate::host::{Host, connect, session, settle};
 
 /// More than the queue of a job and the link hold.
 const MANY: usize = 10_000;
@@ -42,6 +43,33 @@ async fn events_that_nobody_takes_stop_the_reading_and_not_the_writing() {
     }
     host.succeed(json!("in the end"), &job_id).await;
     assert_eq!(job.result::<String>().await.unwrap(), "in the end");
+}
+
+/// Pitfall 12.
+#[tokio::test(start_paused = true)]
+async fn an_application_that_takes_nothing_for_an_hour_keeps_its_connection() {
+    let (connect, listener) = connect();
+    let (client, mut host) = tokio::join!(connect, async {
+        let mut host = Host::accept(listener).await;
+        let capabilities = json!({ "features": ["heartbeat"] });
+        let welcome = json!({ "resume_token": "rt_1", "resume_window_sec": 60, "heartbeat_interval_sec": 30,
+            "capabilities": capabilities });
+        host.welcome_with(welcome).await;
+        host
+    });
+    let client = client.unwrap();
+    let mut job = host.job(&client, "job_1").await;
+    let emitted = fill(&mut host, &json!("job_1")).await;
+    for _ in 0..120 {
+        host.receive_type("session.ping").await;
+    }
+    assert_eq!(*client.state().borrow(), State::Connected);
+    for number in 0..emitted {
+        assert_eq!(job.next().await.unwrap().to_string(), format!("info {number}"));
+    }
+    // What it does not hear now is heard of.
+    host.receive_type("session.ping").await;
+    client.state().wait_for(|state| *state == State::Reconnecting).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

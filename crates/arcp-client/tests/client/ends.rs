@@ -77,7 +77,7 @@ async fn what_has_come_before_the_end_is_delivered_after_it() {
     assert_eq!(done.next().await.unwrap().to_string(), "info a word");
     assert_eq!(done.result::<u8>().await.unwrap(), 1);
     assert!(running.next().await.is_some());
-    assert!(matches!(running.result::<u8>().await, Err(JobError::SessionEnded(Loss::WindowOver))));
+    assert!(matches!(running.result::<u8>().await, Err(JobError::SessionEnded(Loss::Unreachable))));
     drop(client);
 }
 

@@ -46,7 +46,10 @@ impl Host {
     }
 
     pub(crate) async fn welcome(&mut self) {
-        let payload = json!({ "resume_token": "rt_1", "capabilities": { "features": [] } });
+        self.welcome_with(json!({ "resume_token": "rt_1", "capabilities": { "features": [] } })).await;
+    }
+
+    pub(crate) async fn welcome_with(&mut self, payload: Value) {
         self.say("session.welcome", payload, &Value::Null).await;
     }
 

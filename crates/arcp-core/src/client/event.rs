@@ -101,7 +101,7 @@ pub enum Event {
 }
 
 /// What the runtime said of itself and of the session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Opened {
     /// The session.
     pub session_id: Option<SessionId>,

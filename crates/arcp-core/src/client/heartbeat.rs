@@ -18,6 +18,8 @@ const ACK_EVENTS: u64 = 1_024;
 pub(super) struct Pulse {
     pub(super) heard: Instant,
     pub(super) said: Instant,
+    /// Whether nothing is read: then that nothing is heard says nothing.
+    unread: bool,
     acknowledged: u64,
     /// The last number at which it was asked how far the application has come, for there being so many.
     asked_at: u64,
@@ -35,7 +37,21 @@ impl Session {
     /// When something has to be said, or has to have been heard.
     pub(super) fn next_beat(&self) -> Option<Instant> {
         let interval = self.standing.heartbeat.filter(|_| matches!(self.phase, Phase::Open))?;
-        Some((self.pulse.said + interval).min(self.pulse.heard + interval * 2))
+        Some((self.pulse.said + interval).min(self.silent_at(interval)))
+    }
+
+    /// When the runtime has been silent for too long.
+    fn silent_at(&self, interval: Duration) -> Instant {
+        if self.pulse.unread { Instant::NEVER } else { self.pulse.heard + interval * 2 }
+    }
+
+    /// Whether frames are read, or are left unread because the application does not take what has come. While they are, the
+    /// runtime's silence says nothing of the connection.
+    pub fn handle_reading(&mut self, now: Now, reads: bool) {
+        if self.pulse.unread && reads {
+            self.pulse.heard = now.monotonic;
+        }
+        self.pulse.unread = !reads;
     }
 
     pub(super) fn beat_if_due(&mut self, now: Now) {
@@ -43,7 +59,7 @@ impl Session {
             return;
         }
         let Some(interval) = self.standing.heartbeat else { return };
-        if self.pulse.heard + interval * 2 <= now.monotonic {
+        if self.silent_at(interval) <= now.monotonic {
             tracing::debug!("nothing was heard of the runtime for two intervals");
             self.out.push_back(Transmit::Close);
             return self.lose(now, Loss::ConnectionLost);

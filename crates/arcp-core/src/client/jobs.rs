@@ -125,7 +125,9 @@ impl Session {
                 break; // a submit that was made again may have had the end sent again
             }
             ended = matches!(event, Event::JobEnded { .. });
-            if let Event::Job { event_seq, .. } = &event {
+            if let Event::Job { event_seq, .. } = &event
+                && followed.counts_early()
+            {
                 followed.advance(*event_seq, counts);
             }
             self.events.push_back(event);
@@ -172,12 +174,12 @@ impl Session {
     /// A `job.error` ends its job, but for those by which some runtimes refuse a request.
     pub(super) fn handle_job_error(&mut self, envelope: Envelope, error: JobError) {
         let refused = match &envelope.job_id {
+            Some(_) if self.standing.replaying => None, // what was missed answers nothing that is asked now
             Some(job_id) if self.jobs.live.contains_key(job_id) => {
                 self.requests.refused_on(job_id, &error.error.code)
             }
             Some(job_id) if self.jobs.knows(job_id) => self.requests.take_cancel(job_id),
             Some(job_id) if self.jobs.is_early(job_id) => None,
-            Some(_) if self.standing.replaying => None, // a job whose acceptance was lost, and is asked for again
             Some(job_id) => {
                 let cancel = self.requests.take_cancel(job_id);
                 cancel.or_else(|| self.requests.submit_refused(&envelope.id, true))

@@ -51,6 +51,12 @@ impl Followed {
         }
     }
 
+    /// Whether what came before the answer counts: not if the answer says how far the job is, which it does of the moment at
+    /// which it is given.
+    pub(super) fn counts_early(&self) -> bool {
+        self.counted_here
+    }
+
     /// Takes an event of the job. Returns whether it is news.
     pub(super) fn advance(&mut self, event_seq: Option<u64>, counts: bool) -> bool {
         if self.taking_up {

@@ -186,11 +186,7 @@ impl Requests {
     }
 
     /// The request that a `job.subscribed` answers.
-    pub(super) fn subscribed(
-        &mut self,
-        request_id: Option<&MessageId>,
-        job_id: &JobId,
-    ) -> Option<Open> {
+    pub(super) fn subscribed(&mut self, request_id: Option<&MessageId>, job_id: &JobId) -> Option<Open> {
         self.take_open(|open| {
             let named = request_id.is_none_or(|id| open.id == *id);
             named && matches!(&open.kind, Kind::Subscribe(job, _) | Kind::TakeUp(job) if job == job_id)

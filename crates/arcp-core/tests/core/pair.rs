@@ -23,6 +23,8 @@ pub(crate) struct Pair {
     connection: Option<ConnectionKey>,
     /// Whether a connection can be made.
     pub(crate) reachable: bool,
+    /// The application takes nothing, and nothing is read for it.
+    pub(crate) unread: bool,
     to_host: VecDeque<(Duration, Option<String>)>,
     to_client: VecDeque<(Duration, Option<String>)>,
     told: Vec<String>,
@@ -72,6 +74,7 @@ impl Pair {
             delay,
             connection: None,
             reachable: true,
+            unread: false,
             to_host: VecDeque::new(),
             to_client: VecDeque::new(),
             told: Vec::new(),
@@ -113,6 +116,12 @@ impl Pair {
         self.exchange();
     }
 
+    /// The application takes nothing from now on, or takes what comes again.
+    pub(crate) fn pause(&mut self, unread: bool) {
+        self.unread = unread;
+        self.client.handle_reading(self.host.now(), !unread);
+    }
+
     pub(crate) fn cancel(&mut self, job: &str) {
         self.client.cancel(self.host.now(), job.parse().unwrap(), None);
         self.exchange();
@@ -143,7 +152,8 @@ impl Pair {
             self.exchange();
             let timers = [self.host.machine.poll_timeout(), self.client.poll_timeout()];
             let timers = timers.into_iter().flatten().map(|at| at.since_origin());
-            let arrivals = [self.to_host.front(), self.to_client.front()];
+            let unread = self.unread;
+            let arrivals = [self.to_host.front(), self.to_client.front().filter(|_| !unread)];
             let arrivals = arrivals.into_iter().flatten().map(|(at, _)| *at);
             match timers.chain(arrivals).min().filter(|at| *at <= end) {
                 None => break,
@@ -166,7 +176,9 @@ impl Pair {
                 None => return self.cut(),
             }
         }
-        while let Some(frame) = arrived(&mut self.to_client, now) {
+        while !self.unread
+            && let Some(frame) = arrived(&mut self.to_client, now)
+        {
             match frame {
                 Some(frame) => self.client.handle_frame(self.host.clock.now(), Incoming::text(frame)),
                 None => return self.cut(),

@@ -105,6 +105,27 @@ fn a_job_that_failed_before_its_acceptance_was_heard_of_is_not_refused_but_ended
 }
 
 #[test]
+fn an_end_that_was_missed_is_not_the_refusal_of_a_cancel() {
+    let mut desk = resumable();
+    let subscribe = serde_json::from_value(json!({ "job_id": "job_2" })).unwrap();
+    desk.machine.subscribe(desk.clock.now(), &subscribe);
+    desk.hears(&of_job("job_2", "job.subscribed", json!({ "job_id": "job_2", "current_status": "running" })));
+    desk.machine.unsubscribe(desk.clock.now(), "job_2".parse().unwrap());
+    desk.machine.handle_disconnected(desk.clock.now());
+    desk.cancels("job_2");
+    desk.is_told();
+    dials(&mut desk);
+    let payload = json!({ "session_id": "sess_1", "resume_token": "rt_2", "resume_window_sec": 60 });
+    desk.hears(&message("w", "session.welcome", payload));
+    desk.hears(&numbered(job_error("job_2", "QUOTA"), 1));
+    assert_eq!(
+        desk.is_told(),
+        ["resumed", "#3 acknowledged"],
+        "it has ended: nothing is left to be cancelled"
+    );
+}
+
+#[test]
 fn a_cut_between_a_result_and_its_delivery_delays_it() {
     let (mut pair, job) = with_job();
     pair.host.succeed(&job);
@@ -169,6 +190,33 @@ fn a_client_keeps_trying_for_as_long_as_it_is_told_to() {
     assert_eq!(pair.is_told(), ["disconnected", "lapsed -"]);
     pair.run_for(seconds(300));
     assert_eq!(pair.is_told(), ["over Unreachable"]);
+}
+
+/// Pitfall 12.
+#[test]
+fn an_application_that_takes_nothing_for_long_keeps_its_session() {
+    let (mut pair, job) = with_job();
+    pair.host.emits(&job, &["a"]);
+    pair.pause(true);
+    pair.run_for(seconds(3_600));
+    assert_eq!(pair.is_told(), Vec::<String>::new());
+    assert_eq!(pair.host.machine.census().connections, 1);
+    pair.pause(false);
+    pair.run_for(seconds(100));
+    assert_eq!((pair.is_told(), pair.seen), (vec!["JOB says thought".to_owned()], vec![1]));
+}
+
+#[test]
+fn a_link_that_dies_while_nothing_is_read_is_noticed_when_something_is() {
+    let (mut pair, job) = with_job();
+    pair.pause(true);
+    pair.lose_link();
+    pair.host.emits(&job, &["a"]);
+    pair.run_for(seconds(300));
+    assert_eq!(pair.is_told(), Vec::<String>::new());
+    pair.pause(false);
+    pair.run_for(seconds(100));
+    assert_eq!(pair.is_told(), ["disconnected", "resumed", "JOB says thought"]);
 }
 
 #[test]

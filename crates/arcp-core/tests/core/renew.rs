@@ -180,6 +180,19 @@ fn a_submit_that_was_not_answered_in_the_session_before_is_one_job_from_its_begi
 }
 
 #[test]
+fn a_submit_that_was_asked_again_does_not_count_what_came_before_its_answer_twice() {
+    let mut pair = Pair::resilient(7, delay());
+    pair.submit("echo", None);
+    pair.run_for(delay());
+    let job = pair.job();
+    pair.host.emits(&job, &["a", "b"]);
+    pair.cut();
+    pair.run_for(seconds(10));
+    forgotten(&mut pair, |pair| pair.host.emits(&job, &["c", "d", "e"]));
+    assert_eq!(pair.heard, ["a", "b", "c", "d", "e"]);
+}
+
+#[test]
 fn a_cancel_that_was_not_answered_says_so_and_another_session_may_not_cancel() {
     let (mut pair, job) = with_job();
     pair.cancel(&job);

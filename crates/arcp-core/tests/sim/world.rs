@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use arcp_core::Incoming;
-use arcp_core::client::{Backoff, Config, Event, Loss, RequestKey, Session, Transmit};
+use arcp_core::client::{Backoff, Config, Event, JobEnd, Loss, RequestKey, Session, Transmit};
 use arcp_core::runtime::{ConnectionKey, Outcome};
+use arcp_core::{Incoming, Now};
 use arcp_proto::event::EventKind;
 use arcp_proto::job::{Submit, Subscribe};
 use arcp_proto::session::Peer as Identity;
@@ -41,6 +41,10 @@ struct Client {
     machine: Session,
     link: Option<Link>,
     reachable: bool,
+    /// Whether its application takes nothing.
+    sated: bool,
+    /// Whether it has lost a session, and with it the right to cancel what it submitted.
+    renewed: bool,
     /// Jobs that it follows, or has followed.
     jobs: BTreeMap<String, Told>,
     /// Jobs that it has asked to follow.
@@ -63,8 +67,10 @@ impl World {
     pub(crate) fn live(seed: u64) -> String {
         let mut random = Box::new(seeded(seed ^ 0x5eed));
         let delay = Duration::from_millis((random() % 50) as u64);
+        // Most sessions outlive most absences, some do not.
+        let window = seconds([600, 60, 20, 1][(random() % 4) as usize]);
         let mut world = Self {
-            host: Host::seeded(seed, |_| {}),
+            host: Host::seeded(seed, |config| config.limits.resume_window = window),
             random,
             delay,
             clients: Vec::new(),
@@ -100,6 +106,8 @@ impl World {
             machine: Session::new(config, Box::new(seeded(bits))),
             link: None,
             reachable: true,
+            sated: false,
+            renewed: false,
             jobs: BTreeMap::new(),
             asked: BTreeMap::new(),
             over: None,
@@ -111,7 +119,7 @@ impl World {
     fn step(&mut self) {
         let index = self.below(self.clients.len());
         let now = self.host.now();
-        match self.below(20) {
+        match self.below(21) {
             0 | 1 => {
                 let submit = Submit::new("echo".parse().unwrap(), Json::null());
                 self.clients[index].machine.submit(now, &submit, None);
@@ -149,6 +157,10 @@ impl World {
             17 if self.below(2) == 0 => self.host.hold_commits(),
             17 => self.host.release_commits(),
             18 => self.run_at_most(40_000),
+            19 => {
+                let sated = !self.clients[index].sated;
+                self.clients[index].take(now, sated);
+            }
             _ => self.run_at_most(200),
         }
         self.exchange();
@@ -219,10 +231,8 @@ impl World {
             let mut times: Vec<_> = self.host.machine.poll_timeout().into_iter().collect();
             times.extend(self.clients.iter().filter_map(|client| client.machine.poll_timeout()));
             let timers = times.into_iter().map(|at| at.since_origin());
-            let links =
-                self.clients.iter().filter_map(|client| client.link.as_ref()).filter(|link| !link.dead);
-            let arrivals = links.flat_map(|link| [link.to_host.front(), link.to_client.front()]).flatten();
-            let next = timers.chain(arrivals.map(|(at, _)| *at)).min();
+            let arrivals = self.clients.iter().flat_map(Client::arrivals);
+            let next = timers.chain(arrivals).min();
             let Some(at) = next.filter(|at| *at <= end) else { break };
             self.host.clock = Clock(at.max(self.host.clock.0));
             let now = self.host.now();
@@ -257,10 +267,7 @@ impl World {
             }
             self.clients[index].exchange(&mut self.host, self.delay);
             if let Some(loss) = self.clients[index].over {
-                let fair = matches!(
-                    loss,
-                    Loss::Unreachable | Loss::BeforeWelcome | Loss::HandshakeTimeout
-                );
+                let fair = matches!(loss, Loss::Unreachable | Loss::BeforeWelcome | Loss::HandshakeTimeout);
                 assert!(fair, "no session ends but by being away too long, or before it began: {loss:?}");
                 let who = self.clients[index].who;
                 self.clients[index].cut(&mut self.host);
@@ -280,10 +287,20 @@ impl World {
                 assert_eq!(job.0, client.who, "nobody is told of another principal's job");
                 None
             }
+            // A cancel that waited for a session which is gone.
+            Event::Refused { error, .. } if error.code == ErrorCode::PermissionDenied && client.renewed => {
+                None
+            }
             Event::Refused { error, .. } => panic!("nothing here is refused: {error}"),
-            // A welcome that was lost for more than 30 s leaves the client with a token that is dead.
-            Event::HandshakeRefused(error) => {
-                assert_eq!(error.code, ErrorCode::PermissionDenied, "{error}");
+            Event::HandshakeRefused(error) => panic!("nobody is turned away: {error}"),
+            Event::Missed { job_id } => panic!("{job_id}: everything is kept here"),
+            Event::Lapsed(error) => {
+                // A welcome that was lost for more than 30 s leaves the client with a token that is dead.
+                let codes = [ErrorCode::PermissionDenied, ErrorCode::ResumeWindowExpired];
+                assert!(error.as_ref().is_none_or(|error| codes.contains(&error.code)), "{error:?}");
+                client.renewed = true;
+                client.jobs.values_mut().for_each(|told| told.own = false);
+                self.history.push_str(&format!("{index} lapses\n"));
                 None
             }
             _ => None,
@@ -303,6 +320,7 @@ impl World {
                 told.events += 1;
                 self.history.push_str(&format!("{index} {job_id} {}\n", told.events));
             }
+            Event::JobEnded { end: JobEnd::Lost(error), .. } => panic!("every job is taken up: {error}"),
             Event::JobEnded { job_id, .. } => {
                 let told = client.jobs.get_mut(job_id.as_str()).expect("only jobs that are followed end");
                 told.ends += 1;
@@ -334,6 +352,7 @@ impl World {
         self.host.release_commits();
         for index in 0..self.clients.len() {
             self.clients[index].reachable = true;
+            self.clients[index].take(self.host.now(), false);
             self.clients[index].cut(&mut self.host);
         }
         self.run_for(seconds(60));
@@ -394,6 +413,24 @@ impl Client {
         }
     }
 
+    /// The application takes nothing from now on, or takes what comes again.
+    fn take(&mut self, now: Now, sated: bool) {
+        self.sated = sated;
+        self.machine.handle_reading(now, self.reads());
+    }
+
+    /// Whether frames are read: what opens a session is, whatever waits of what it has brought.
+    fn reads(&self) -> bool {
+        !self.sated || self.machine.features().is_none()
+    }
+
+    /// When something arrives.
+    fn arrivals(&self) -> impl Iterator<Item = Duration> {
+        let link = self.link.as_ref().filter(|link| !link.dead);
+        let to_client = link.and_then(|link| link.to_client.front()).filter(|_| self.reads());
+        link.and_then(|link| link.to_host.front()).into_iter().chain(to_client).map(|(at, _)| *at)
+    }
+
     fn arrive(&mut self, host: &mut Host) {
         let now = host.clock.0;
         while let Some(link) = self.link.as_mut().filter(|link| !link.dead) {
@@ -402,11 +439,14 @@ impl Client {
                     Some(frame) => host.frame(link.connection, Incoming::text(frame)),
                     None => self.cut(host),
                 }
-            } else if let Some(frame) = arrived(&mut link.to_client, now) {
+            } else if (!self.sated || self.machine.features().is_none())
+                && let Some(frame) = arrived(&mut link.to_client, now)
+            {
                 match frame {
                     Some(frame) => self.machine.handle_frame(host.now(), Incoming::text(frame)),
                     None => self.cut(host),
                 }
+                self.machine.handle_reading(host.now(), self.reads());
             } else {
                 return;
             }
