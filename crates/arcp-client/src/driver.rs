@@ -198,7 +198,12 @@ impl Driver {
             Some(Command::Cancel { job_id, reason, reply }) => {
                 (self.machine.cancel(now, job_id, reason), Asked::Cancel(reply))
             }
-            Some(Command::Unsubscribe { job_id }) => return self.machine.unsubscribe(now, job_id),
+            Some(Command::Unsubscribe { job_id }) => {
+                if !self.deliveries.is_followed(&job_id) {
+                    self.machine.unsubscribe(now, job_id);
+                }
+                return;
+            }
             Some(Command::ResumeState { reply }) => return drop(reply.send(self.machine.resume_state())),
             Some(Command::Close { reason, done }) => {
                 self.closes.push(done);
@@ -263,7 +268,7 @@ impl Driver {
                 let (followed, inbox) = Deliveries::queue();
                 let job_id = accepted.job_id.clone();
                 if reply.send(Ok((accepted, inbox))).is_ok() {
-                    self.deliveries.follow(job_id, followed);
+                    self.deliveries.follow(job_id, request, followed);
                 }
             }
             CoreEvent::Subscribed { request, subscribed } => {
@@ -271,7 +276,7 @@ impl Driver {
                 let (followed, inbox) = Deliveries::queue();
                 let job_id = subscribed.job_id.clone();
                 if reply.send(Ok((subscribed, inbox))).is_ok() {
-                    self.deliveries.follow(job_id, followed);
+                    self.deliveries.follow(job_id, request, followed);
                 }
             }
             CoreEvent::Jobs { request, page } => {
@@ -287,7 +292,9 @@ impl Driver {
             CoreEvent::Refused { request, error } => self.fail(request, RequestError::Refused(error)),
             CoreEvent::TimedOut { request } => self.fail(request, RequestError::TimedOut),
             CoreEvent::Interrupted { request } => self.fail(request, RequestError::Interrupted),
-            CoreEvent::Job { job_id, event_seq, event } => self.deliveries.event(&job_id, event_seq, event),
+            CoreEvent::Job { job_id, event_seq, event, only_for } => {
+                self.deliveries.event(&job_id, event_seq, event, only_for);
+            }
             CoreEvent::JobEnded { job_id, end } => self.deliveries.end(&job_id, &end),
             CoreEvent::Ended(loss) => self.end(loss),
             other => tracing::error!(?other, "event of the machine is not known to its driver"),

@@ -254,6 +254,7 @@ impl Stream for Job {
 impl Drop for Job {
     fn drop(&mut self) {
         if self.subscribed.is_some() && self.end.is_none() {
+            self.inbox.close();
             self.commands.unsubscribe(self.id().clone());
         }
     }

@@ -15,7 +15,8 @@
 //! ```
 //!
 //! A lost connection is made again by itself, and the session resumed: a [`Job`] yields each event once, whatever happens to
-//! the link meanwhile. [`Client::state`] tells of it.
+//! the link meanwhile. If the runtime no longer keeps the session, another is opened, and its jobs are followed from where they
+//! were. [`Client::state`] tells of it.
 //!
 //! A [`Client`] is a handle, cheap to clone, on one session. A [`Job`] is a stream of typed [`Event`]s and has one outcome.
 //! What the protocol demands is decided in `arcp-core`, by a machine without I/O that this crate drives.

@@ -138,6 +138,25 @@ async fn jobs_are_listed_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_job_can_be_watched_twice_and_each_watcher_sees_each_event_once() {
+    let host = Host::start().await;
+    let client = host.client("alice").await;
+    let mut job = client.submit("gated").await.unwrap();
+    assert!(matches!(job.next().await.unwrap().body, Body::Status(_)));
+    let mut again = client.subscribe(job.id()).with_history().await.unwrap();
+    let brief = client.subscribe(job.id()).await.unwrap();
+    assert!(matches!(again.next().await.unwrap().body, Body::Status(_)));
+    drop(brief);
+    host.stage.open(1);
+    for job in [&mut job, &mut again] {
+        let event = job.next().await.unwrap();
+        assert_eq!(event.to_string(), "status leaving");
+        assert!(job.next().await.is_none());
+        assert_eq!(job.result::<String>().await.unwrap(), "through");
+    }
+}
+
+#[tokio::test]
 async fn another_session_watches_and_may_not_cancel() {
     let host = Host::start().await;
     let client = host.client("alice").await;

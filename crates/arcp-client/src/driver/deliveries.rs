@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arcp_core::client::JobEnd;
+use arcp_core::client::{JobEnd, RequestKey};
 use arcp_proto::JobId;
 use futures_util::future::{join_all, select_all};
 use tokio::sync::mpsc;
@@ -31,6 +31,11 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
+    /// Takes nothing more.
+    pub(crate) fn close(&mut self) {
+        self.receiver.close();
+    }
+
     pub(crate) fn poll_next(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Delivery>> {
         let polled = self.receiver.poll_recv(cx);
         if let std::task::Poll::Ready(Some(Delivery::Event(_, Some(place)))) = &polled {
@@ -43,6 +48,8 @@ impl Inbox {
 /// The sending end.
 #[derive(Clone)]
 struct Outbox {
+    /// What asked for it.
+    request: Option<RequestKey>,
     sender: mpsc::Sender<Delivery>,
     taken: Arc<AtomicU64>,
     /// The place of the last event that was handed to the queue, or waits for room in it.
@@ -78,33 +85,47 @@ impl Deliveries {
     pub(super) fn queue() -> (Followed, Inbox) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let taken = Arc::new(AtomicU64::new(0));
-        (Followed(Outbox { sender, taken: Arc::clone(&taken), delivered: 0 }), Inbox { receiver, taken })
+        (
+            Followed(Outbox { request: None, sender, taken: Arc::clone(&taken), delivered: 0 }),
+            Inbox { receiver, taken },
+        )
     }
 
-    pub(super) fn follow(&mut self, job_id: JobId, followed: Followed) {
-        self.jobs.entry(job_id).or_default().push(followed.0);
+    pub(super) fn follow(&mut self, job_id: JobId, request: RequestKey, followed: Followed) {
+        self.jobs.entry(job_id).or_default().push(Outbox { request: Some(request), ..followed.0 });
     }
 
-    pub(super) fn event(&mut self, job_id: &JobId, event_seq: Option<u64>, event: arcp_proto::event::Event) {
+    /// Delivers an event to who follows its job, or to who asked for it to come again.
+    pub(super) fn event(
+        &mut self,
+        job_id: &JobId,
+        event_seq: Option<u64>,
+        event: arcp_proto::event::Event,
+        only_for: Option<RequestKey>,
+    ) {
         let Some(outboxes) = self.jobs.get_mut(job_id) else { return };
         outboxes.retain(|outbox| !outbox.sender.is_closed());
         let place = event_seq.map(|seq| self.before + seq);
         self.last = self.last.max(place.unwrap_or(0));
-        for outbox in outboxes.iter_mut() {
+        let mut event = Some(Event::new(event_seq, event));
+        let mut addressed =
+            outboxes.iter_mut().filter(|outbox| only_for.is_none() || outbox.request == only_for).peekable();
+        while let Some(outbox) = addressed.next() {
             if let Some(place) = place {
                 if outbox.delivered == 0 {
                     outbox.taken.store(place.saturating_sub(1), Ordering::Release);
                 }
                 outbox.delivered = place;
             }
+            // The last one has it itself: mostly there is one.
+            let event = if addressed.peek().is_some() { event.clone() } else { event.take() };
+            self.waiting.extend(event.map(|event| (outbox.sender.clone(), Delivery::Event(event, place))));
         }
-        if let Some((last, others)) = outboxes.split_last() {
-            let event = Event::new(event_seq, event);
-            for other in others {
-                self.waiting.push_back((other.sender.clone(), Delivery::Event(event.clone(), place)));
-            }
-            self.waiting.push_back((last.sender.clone(), Delivery::Event(event, place)));
-        }
+    }
+
+    /// Whether anybody follows a job.
+    pub(super) fn is_followed(&self, job_id: &JobId) -> bool {
+        self.jobs.get(job_id).into_iter().flatten().any(|outbox| !outbox.sender.is_closed())
     }
 
     /// Events of a job are lost.

@@ -88,6 +88,9 @@ pub enum Event {
         event_seq: Option<u64>,
         /// What.
         event: JobEvent,
+        /// Who it is for: a subscription to a job that was followed already has its history come again, which is not for
+        /// those who have been told.
+        only_for: Option<RequestKey>,
     },
     /// A job has ended (§7.3).
     JobEnded {

@@ -80,7 +80,7 @@ impl Session {
             Some(_) if resumed => {
                 self.standing.replaying = true;
                 self.events.push_back(Event::Resumed);
-                self.ask_again();
+                self.ask_again(now);
             }
             Some(_) => {
                 self.events.push_back(Event::Renewed(opened));

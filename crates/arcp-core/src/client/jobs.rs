@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use arcp_proto::job::{Accepted, Event as JobEvent, JobError};
 use arcp_proto::{DecodeError, Envelope, JobId, MessageType};
 
-use super::renew::Followed;
+use super::renew::{Followed, News};
 use super::{Event, JobEnd, RequestKey, Session};
 use crate::time::Now;
 
@@ -44,19 +44,6 @@ impl Jobs {
         self.live.get(job_id).is_some_and(|followed| !followed.own)
     }
 
-    /// Whether what is said of a job is known already, or comes again.
-    fn is_repeated(&mut self, event: &Event, counts: bool) -> bool {
-        match event {
-            Event::Job { job_id, event_seq, .. } => {
-                self.live.get_mut(job_id).is_some_and(|followed| !followed.advance(*event_seq, counts))
-            }
-            Event::JobEnded { job_id, .. } => {
-                self.live.get(job_id).is_some_and(|followed| followed.taking_up)
-            }
-            _ => false,
-        }
-    }
-
     fn is_early(&self, job_id: &JobId) -> bool {
         self.early.iter().any(|(job, _)| job == job_id)
     }
@@ -78,7 +65,7 @@ impl Session {
         let job_id = accepted.job_id.clone();
         if accepted.parent_job_id.is_some() {
             // A delegated job: it never answers a submit (§10).
-            self.begin(job_id, Followed::submitted(None));
+            self.begin(None, job_id, Followed::submitted(None));
             return;
         }
         let answered = self.requests.accepted(accepted.request_id.as_ref());
@@ -88,10 +75,10 @@ impl Session {
                 if renewed && next_index.is_some() {
                     // It was accepted in the session before this one, and has begun: its beginning is asked for.
                     self.jobs.put_past(job_id.clone());
-                    self.begin(job_id.clone(), Followed::submitted(Some(0)));
+                    self.begin(Some(request), job_id.clone(), Followed::submitted(Some(0)));
                     self.take_up(now, job_id);
                 } else {
-                    self.begin(job_id, Followed::submitted(next_index));
+                    self.begin(Some(request), job_id, Followed::submitted(next_index));
                 }
             }
             Some((None, _)) => {
@@ -113,7 +100,7 @@ impl Session {
     }
 
     /// A job is known from now on; what came too early is told now.
-    pub(super) fn begin(&mut self, job_id: JobId, mut followed: Followed) {
+    pub(super) fn begin(&mut self, request: Option<RequestKey>, job_id: JobId, mut followed: Followed) {
         let counts = self.counts_everything();
         let early = std::mem::take(&mut self.jobs.early);
         let (mine, others): (VecDeque<_>, VecDeque<_>) =
@@ -136,13 +123,9 @@ impl Session {
             self.jobs.put_past(job_id);
         } else {
             self.jobs.past.retain(|past| *past != job_id);
-            // Who submits a job again goes on as before; who subscribes to his own is told again what has been.
             match self.jobs.live.get_mut(&job_id) {
                 Some(before) if followed.own => before.own = true,
-                Some(before) => {
-                    followed.own = before.own;
-                    *before = followed;
-                }
+                Some(before) => request.into_iter().for_each(|request| before.join(request, &followed)),
                 None => drop(self.jobs.live.insert(job_id, followed)),
             }
         }
@@ -153,7 +136,8 @@ impl Session {
             tracing::debug!("job.event without a job_id ignored");
             return;
         };
-        self.tell(job_id.clone(), Event::Job { job_id, event_seq: envelope.event_seq, event });
+        let event_seq = envelope.event_seq;
+        self.tell(job_id.clone(), Event::Job { job_id, event_seq, event, only_for: None });
     }
 
     pub(super) fn handle_end(&mut self, envelope: Envelope, end: JobEnd) {
@@ -203,14 +187,24 @@ impl Session {
     }
 
     /// Tells what is said of a job, if it is news. Returns whether it is.
-    fn tell(&mut self, job_id: JobId, event: Event) -> bool {
+    fn tell(&mut self, job_id: JobId, mut event: Event) -> bool {
         let counts = self.counts_everything();
-        if self.jobs.is_repeated(&event, counts) {
-            return false;
-        }
-        if self.jobs.live.contains_key(&job_id) {
-            self.events.push_back(event);
-            return true;
+        if let Some(followed) = self.jobs.live.get_mut(&job_id) {
+            let news = match &mut event {
+                Event::Job { event_seq, only_for, .. } => {
+                    let news = followed.advance(*event_seq, counts);
+                    if let News::For(request) = news {
+                        *only_for = Some(request);
+                    }
+                    news
+                }
+                _ if followed.taking_up => News::None,
+                _ => News::ForAll,
+            };
+            if news != News::None {
+                self.events.push_back(event);
+            }
+            return news != News::None;
         }
         if !self.jobs.knows(&job_id) && self.requests.may_begin_jobs() {
             self.jobs.early.push_back((job_id, event));

@@ -22,6 +22,8 @@ pub(super) struct Followed {
     next: Option<u64>,
     /// Messages that come again, and have been told.
     skip: u64,
+    /// Messages that come again for a subscription that was made while the job was followed, and for it alone.
+    again: Option<(RequestKey, u64)>,
     /// Whether it is about to be taken up: everything comes again then.
     pub(super) taking_up: bool,
 }
@@ -35,6 +37,7 @@ impl Followed {
             after: 0,
             next: Some(next_index.unwrap_or(0)),
             skip: 0,
+            again: None,
             taking_up: false,
         }
     }
@@ -47,6 +50,7 @@ impl Followed {
             after: after.unwrap_or(subscribed.subscribed_from),
             next: next_index,
             skip: 0,
+            again: None,
             taking_up: false,
         }
     }
@@ -57,20 +61,32 @@ impl Followed {
         self.counted_here
     }
 
-    /// Takes an event of the job. Returns whether it is news.
-    pub(super) fn advance(&mut self, event_seq: Option<u64>, counts: bool) -> bool {
+    /// Takes an event of the job: is it news, and to whom?
+    pub(super) fn advance(&mut self, event_seq: Option<u64>, counts: bool) -> News {
         if self.taking_up {
-            return false;
+            return News::None;
         }
         if self.skip > 0 {
             self.skip -= 1;
-            return false;
+            return News::None;
         }
         if let (true, Some(seq)) = (self.counted_here, event_seq) {
             self.after = seq;
         }
+        if let Some((request, left)) = self.again {
+            self.again = (left > 1).then_some((request, left - 1));
+            return News::For(request);
+        }
         self.next = self.next.filter(|_| counts).map(|next| next + 1);
-        true
+        News::ForAll
+    }
+
+    /// A subscription to the job has begun while it is followed, and its history comes again.
+    pub(super) fn join(&mut self, request: RequestKey, joining: &Followed) {
+        self.again = match (self.next, joining.next) {
+            (Some(next), Some(index)) if index < next => Some((request, next - index)),
+            _ => None,
+        };
     }
 
     /// Whether what was told can be told from what was not when the history comes.
@@ -103,6 +119,15 @@ impl Followed {
     }
 }
 
+/// Whether an event is to be told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    None,
+    ForAll,
+    /// To who made this subscription.
+    For(RequestKey),
+}
+
 impl Session {
     /// Whether every message of a job's log comes to this session, so that they can be counted.
     pub(super) fn counts_everything(&self) -> bool {
@@ -121,6 +146,7 @@ impl Session {
         self.jobs.drop_early();
         for followed in self.jobs.live.values_mut() {
             followed.own = false;
+            followed.again = None;
             followed.taking_up = true;
         }
         self.jobs.taken_up_by.clear();

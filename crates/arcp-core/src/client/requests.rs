@@ -92,16 +92,21 @@ impl Session {
 
     /// The session was resumed: what was not answered is asked again, in order. What cannot be repeated without harm is
     /// reported instead.
-    pub(super) fn ask_again(&mut self) {
+    pub(super) fn ask_again(&mut self, now: Now) {
         let unanswered = std::mem::take(&mut self.requests.open);
         for open in unanswered.into_iter().rev() {
             let Some(request) = open.key else { continue };
             match open.kind {
                 // It may have begun: a second one would replay the history twice.
                 Kind::Subscribe(job_id, _) => {
-                    // What it may have begun is not what the next one is told first.
-                    self.jobs.put_past(job_id);
                     self.events.push_back(Event::Interrupted { request });
+                    if self.jobs.live.contains_key(&job_id) {
+                        // The history that it may have begun is not to be told to those who follow the job.
+                        self.take_up(now, job_id);
+                    } else {
+                        // Nor is it what the next subscription is told first.
+                        self.jobs.put_past(job_id);
+                    }
                 }
                 Kind::Submit | Kind::Cancel(_) | Kind::List | Kind::TakeUp(_) => {
                     self.requests.waiting.push_front(open);

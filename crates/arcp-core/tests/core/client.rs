@@ -179,6 +179,7 @@ fn an_accepted_never_answers_a_cancel() {
     assert_eq!(desk.is_told(), ["#2 acknowledged"]);
 }
 
+/// Pitfall 14.
 #[test]
 fn the_end_of_a_job_whose_submit_had_timed_out_refuses_nobody() {
     for named in [true, false] {

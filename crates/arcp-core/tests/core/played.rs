@@ -52,6 +52,9 @@ pub(crate) fn in_words(event: &Event) -> String {
         Event::CancelAcknowledged { request } => format!("{} acknowledged", name(*request)),
         Event::Refused { request, error } => format!("{} refused {}", name(*request), error.code),
         Event::TimedOut { request } => format!("{} timed out", name(*request)),
+        Event::Job { job_id, event, only_for: Some(request), .. } => {
+            format!("{job_id} says {} to {}", event.kind, name(*request))
+        }
         Event::Job { job_id, event, .. } => format!("{job_id} says {}", event.kind),
         Event::JobEnded { job_id, end: JobEnd::Success(_) } => format!("{job_id} ended success"),
         Event::JobEnded { job_id, end: JobEnd::Failure(error) } => {

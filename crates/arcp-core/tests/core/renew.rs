@@ -204,6 +204,39 @@ fn a_cancel_that_was_not_answered_says_so_and_another_session_may_not_cancel() {
 }
 
 #[test]
+fn who_follows_a_job_is_not_told_again_for_a_subscription_that_has_its_history_come_again() {
+    let (mut pair, job) = with_job();
+    pair.subscribe(&job, Some(0));
+    pair.run_for(seconds(1));
+    pair.host.emits(&job, &["c"]);
+    pair.run_for(seconds(1));
+    let told = ["#2 subscribed JOB", "JOB says thought to #2", "JOB says thought to #2", "JOB says thought"];
+    assert_eq!(pair.is_told(), told);
+    // It is still known how far the job is.
+    away(&mut pair, |pair| pair.host.emits(&job, &["d"]));
+    assert_eq!(pair.heard, ["a", "b", "a", "b", "c", "d"]);
+}
+
+#[test]
+fn a_subscription_to_a_job_that_is_followed_may_be_cut_off() {
+    for halves in 0..8 {
+        let (mut pair, job) = with_job();
+        pair.subscribe(&job, Some(0));
+        pair.run_for(delay() / 2 * halves);
+        pair.cut();
+        pair.host.emits(&job, &["c"]);
+        pair.run_for(seconds(10));
+        pair.host.emits(&job, &["d"]);
+        pair.host.succeed(&job);
+        pair.run_for(seconds(10));
+        let told = pair.is_told();
+        let all: Vec<_> = told.iter().filter(|words| *words == "JOB says thought").collect();
+        assert_eq!(all.len(), 2, "cut after {halves} half-ways: {told:?}");
+        assert_eq!(told.last().unwrap(), "JOB ended success", "cut after {halves} half-ways");
+    }
+}
+
+#[test]
 fn what_is_asked_while_there_is_no_session_is_done_in_the_next() {
     let (mut pair, _) = with_job();
     forgotten(&mut pair, |pair| pair.submit("echo", None));
