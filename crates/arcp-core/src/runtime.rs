@@ -396,6 +396,31 @@ impl Runtime {
         self.connections.answer(connection_key, &envelope, place, &mut self.events);
     }
 
+    /// Answers a request with something of a job; if the session was numbered messages of that job which are still to be
+    /// sent, after them. The index is the place in the job's log of the first message that follows the answer.
+    fn answer_about<P: Payload>(
+        &mut self,
+        now: Now,
+        request: &requests::Request,
+        job: &JobHead,
+        payload: &P,
+        next_index: Option<u64>,
+    ) {
+        let dress = |envelope: &mut Envelope| {
+            envelope.job_id = Some(job.job_id.clone());
+            envelope.trace_id = Some(job.trace_id);
+            if let Some(index) = next_index {
+                envelope.extensions.insert_next_index(index);
+            }
+        };
+        if self.sessions.by_key(request.session).is_some_and(|session| session.has_unsent_of(&job.job_id)) {
+            self.answer_in_sequence(now, request.connection, request.session, payload, dress);
+        } else {
+            let session_id = self.session_id(request.session);
+            self.answer(now, request.connection, session_id, payload, dress);
+        }
+    }
+
     fn answer_error(
         &mut self,
         now: Now,

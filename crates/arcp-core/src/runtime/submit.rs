@@ -195,14 +195,7 @@ impl Runtime {
         let Some(job) = self.jobs.get(&job_key) else { return };
         let accepted = Accepted { request_id: request.id.clone(), ..job.accepted.clone() };
         let head = std::sync::Arc::clone(&job.head);
-        let session_id = self.session_id(request.session);
-        self.answer(now, request.connection, session_id, &accepted, |envelope| {
-            envelope.job_id = Some(head.job_id.clone());
-            envelope.trace_id = Some(head.trace_id);
-            if let Some(next_index) = next_index {
-                envelope.extensions.insert_next_index(next_index);
-            }
-        });
+        self.answer_about(now, request, &head, &accepted, next_index);
     }
 
     fn claim(&mut self, now: Instant, principal: Principal, key: Box<str>, claim: Claim) {

@@ -90,20 +90,10 @@ impl Runtime {
             replayed: !replay.is_empty(),
             request_id: request.id.clone(),
         };
-        let job_id = accepted.job_id.clone();
         let next_index = replay.first().map_or(job.next_index, |first| first.index);
-        let dress = |envelope: &mut arcp_proto::Envelope| {
-            envelope.extensions.insert_next_index(next_index);
-            envelope.job_id = Some(accepted.job_id);
-            envelope.trace_id = accepted.trace_id;
-        };
+        let head = std::sync::Arc::clone(&job.head);
         // What is left of an earlier subscription is not the beginning of this one.
-        if self.sessions.by_key(request.session).is_some_and(|session| session.has_unsent_of(&job_id)) {
-            self.answer_in_sequence(now, request.connection, request.session, &subscribed, dress);
-        } else {
-            let session_id = self.session_id(request.session);
-            self.answer(now, request.connection, session_id, &subscribed, dress);
-        }
+        self.answer_about(now, request, &head, &subscribed, Some(next_index));
         for entry in &replay {
             self.show(request.session, entry);
         }

@@ -13,6 +13,21 @@ fn keyed(key: &str) -> Value {
 }
 
 #[test]
+fn a_submit_that_is_made_again_is_not_answered_before_what_its_job_has_said_in_the_session() {
+    let mut host = Host::new();
+    let mut alice = host.join("alice");
+    let job = alice.starts(&mut host, keyed("k"));
+    alice.hears(&mut host);
+    host.stall(&alice);
+    host.emits(&job, &["a", "b"]);
+    alice.submits(&mut host, keyed("k"));
+    host.unstall(&alice);
+    let frames = alice.hears(&mut host);
+    assert_eq!(types(&frames), ["job.event", "job.event", "job.accepted"]);
+    assert_eq!(frames[2]["extensions"]["x-vendor.arcp.next_index"], 2, "the place of what follows");
+}
+
+#[test]
 fn the_same_key_is_the_same_job_and_everyone_is_attached() {
     let mut host = Host::new();
     let (mut one, mut two) = (host.join("alice"), host.join("alice"));
