@@ -32,6 +32,8 @@ mod submit;
 
 pub use arcp_core::client::{Backoff, Loss, Opened, ResumeState};
 pub use arcp_proto as proto;
+#[cfg(feature = "stdio")]
+pub use arcp_transport_stdio as stdio;
 #[cfg(feature = "ws")]
 pub use arcp_transport_ws as ws;
 #[cfg(feature = "ws")]

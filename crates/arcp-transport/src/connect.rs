@@ -64,6 +64,14 @@ pub enum ConnectError {
         /// What it did instead.
         source: BoxError,
     },
+    /// The program that is the runtime could not be started.
+    #[error("{}", not_started(program, source))]
+    Start {
+        /// Its name or path, as it was given.
+        program: Box<str>,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The link was not open in time.
     #[error("no link to {target} within {after:?}: check the address, firewalls, and the runtime's load")]
     Timeout {
@@ -76,7 +84,7 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// Whether the same attempt may succeed later, without anybody changing the URL, the
-    /// certificate or the credentials.
+    /// certificate, the credentials or the program.
     ///
     /// ```
     /// # use arcp_transport::ConnectError;
@@ -89,7 +97,7 @@ impl ConnectError {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
             Self::Refused { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
-            Self::BadUrl { .. } | Self::Tls { .. } | Self::Handshake { .. } => false,
+            Self::BadUrl { .. } | Self::Tls { .. } | Self::Handshake { .. } | Self::Start { .. } => false,
         }
     }
 }
@@ -130,6 +138,15 @@ fn unreachable(target: &str, source: &io::Error) -> String {
     }
 }
 
+fn not_started(program: &str, source: &io::Error) -> String {
+    let advice = match source.kind() {
+        io::ErrorKind::NotFound => "there is no such program, or no such directory to run it in: check both",
+        io::ErrorKind::PermissionDenied => "check that it is a program and that this user may run it",
+        _ => "check that it is a program for this machine, and the limits on processes and open files",
+    };
+    format!("cannot start {program}: {advice}")
+}
+
 fn advice(status: u16) -> &'static str {
     match status {
         300..=399 => "redirects are not followed, use the URL that it points to",
@@ -163,6 +180,12 @@ mod tests {
             not_found.to_string(),
             "wss://agents.example/nowhere answered HTTP 404: \
              check the path, which is /arcp unless the runtime was told otherwise"
+        );
+        let missing =
+            ConnectError::Start { program: "arcp-runtime".into(), source: io::ErrorKind::NotFound.into() };
+        assert_eq!(
+            missing.to_string(),
+            "cannot start arcp-runtime: there is no such program, or no such directory to run it in: check both"
         );
     }
 }

@@ -6,8 +6,8 @@
 //! | trait | it is | made by |
 //! | --- | --- | --- |
 //! | [`Transport`] | one link: a `Stream` of [`Frame`]s from the peer, a `Sink` of frames to it | the two below |
-//! | [`Connector`] | how a client opens a link, again and again | `arcp-transport-ws`, [`memory`], you |
-//! | [`Listener`] | where a runtime takes links from | `arcp-transport-ws`, [`memory`], you |
+//! | [`Connector`] | how a client opens a link, again and again | `arcp-transport-ws`, `arcp-transport-stdio`, [`memory`], you |
+//! | [`Listener`] | where a runtime takes links from | `arcp-transport-ws`, `arcp-transport-stdio`, [`memory`], you |
 //!
 //! A [`Frame`] is one envelope, not yet decoded. Nothing here reads JSON, keeps time, or knows an
 //! async runtime: deadlines belong to whoever drives the link, and a frame that is no envelope is

@@ -32,6 +32,6 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A peer in this process.
+    /// A peer on this machine that is reached without the network: in this process, or over a pipe.
     pub const LOCAL: Self = Self { address: None, secure: true };
 }

@@ -73,6 +73,7 @@
 //! | --- | --- | --- |
 //! | `client` (default) | `arcp-client` | open sessions, submit jobs, follow them |
 //! | `ws` (default) | `arcp-transport-ws` | `ws://` and `wss://` for clients; with `ws-server` for runtimes without axum |
+//! | `stdio` | `arcp-transport-stdio` | a runtime as a child process, over its pipes; with `stdio-server` for the runtime in it |
 //! | `runtime` | `arcp-runtime` | host agents |
 //! | `axum` | `arcp-axum` | mount a runtime in an axum router |
 //! | always | `arcp-proto`, `arcp-transport` | the wire types, the traits of a link |
@@ -85,9 +86,9 @@
 //! Sessions with authentication, feature negotiation, heartbeats and acknowledgements, resumed after a lost connection without
 //! losing an event or repeating one, while the runtime's process lives; clients that come back by themselves. Jobs with events of
 //! every kind, inline and streamed results, errors, cancellation, time limits, idempotency and agent versions; listing them, and
-//! subscribing to those of other sessions. WebSocket with TLS.
+//! subscribing to those of other sessions. WebSocket with TLS, and the pipes of a child process.
 //!
-//! Not there yet: enforcement of leases beyond their expiry, budgets, credentials, delegation, durable stores, stdio, JWT,
+//! Not there yet: enforcement of leases beyond their expiry, budgets, credentials, delegation, durable stores, JWT,
 //! OpenTelemetry. A runtime offers in `session.welcome` what it can do, and refuses by name what it cannot.
 //!
 //! Licensed under Apache-2.0.
@@ -105,5 +106,7 @@ pub use arcp_client::connect;
 pub use arcp_client::{Client, Event, Job};
 #[cfg(feature = "runtime")]
 pub use arcp_runtime as runtime;
+#[cfg(feature = "stdio")]
+pub use arcp_transport_stdio as stdio;
 #[cfg(feature = "ws")]
 pub use arcp_transport_ws as ws;

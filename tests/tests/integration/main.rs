@@ -10,5 +10,6 @@ mod lifecycle;
 mod reconnect;
 mod resume;
 mod security;
+mod stdio;
 mod support;
 mod tls;

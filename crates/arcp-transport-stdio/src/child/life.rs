@@ -1,0 +1,63 @@
+//! The life of a child behind its link: it is reaped, however it ends. Frames are not known here.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_channel::oneshot;
+use tokio::process::Child;
+
+/// Holds a child: dropping it kills the child.
+pub(super) struct Leash {
+    /// Nothing is ever sent.
+    hold: Option<oneshot::Sender<Infallible>>,
+    /// Cancelled when the child has been reaped.
+    reaped: oneshot::Receiver<Infallible>,
+}
+
+impl Leash {
+    /// Leaves a task behind that waits for the end of the child.
+    pub(super) fn new(child: Child, pid: u32) -> Self {
+        let (hold, held) = oneshot::channel();
+        let (alive, reaped) = oneshot::channel();
+        tokio::spawn(watch(child, pid, held, alive));
+        Self { hold: Some(hold), reaped }
+    }
+
+    /// Whether the child has not been told to die.
+    pub(super) fn is_held(&self) -> bool {
+        self.hold.is_some()
+    }
+
+    /// Kills the child, if it still runs.
+    pub(super) fn kill(&mut self) {
+        self.hold = None;
+    }
+
+    /// Waits until the child has exited and has been reaped.
+    pub(super) fn poll_reaped(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.reaped).poll(cx).map(|_| ())
+    }
+}
+
+async fn watch(
+    mut child: Child,
+    pid: u32,
+    held: oneshot::Receiver<Infallible>,
+    _alive: oneshot::Sender<Infallible>,
+) {
+    let exited = tokio::select! {
+        exited = child.wait() => exited,
+        _ = held => {
+            // Refused only when it has exited meanwhile.
+            let _ = child.start_kill();
+            child.wait().await
+        }
+    };
+    match exited {
+        Ok(status) => tracing::info!(target: "arcp::child", pid, %status, "child exited"),
+        Err(error) => tracing::warn!(target: "arcp::child", pid, %error, "cannot tell how the child exited"),
+    }
+}
