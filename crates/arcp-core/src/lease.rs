@@ -1,4 +1,18 @@
-//! What a submit may ask to be allowed (§9.2, §9.5), checked before a job exists.
+//! What jobs are allowed (§9): the patterns of leases, the targets that they match, the patterns that they cover. What
+//! a submit may ask for at all is checked before its job exists.
+//!
+//! Everything here is text: whether a path leads elsewhere by a symbolic link, or a host name by its resolver, is not seen.
+
+mod grants;
+mod pattern;
+mod subset;
+mod target;
+mod url;
+
+pub use grants::{BadGrants, Grants, MAX_LEASE_BYTES, MAX_PATTERNS, NotCovered};
+pub use pattern::{BadPattern, MAX_PATTERN_BYTES, Pattern};
+pub use subset::covers;
+pub use target::{BadTarget, Kind, MAX_TARGET_BYTES, Target};
 
 use arcp_proto::job::Submit;
 use arcp_proto::{ErrorCode, ErrorPayload, Timestamp, namespace};

@@ -11,6 +11,8 @@
 //! **Mutate, then drain.** After every `handle_*` or command, the caller takes what the `poll_*` methods have until they
 //! have nothing more. Time comes in as [`Now`], with two clocks: `monotonic` drives all timers, `wall` is written down.
 //!
+//! Beside them stands what agents may do: [`lease`] has the patterns of leases, what they match and which others they cover.
+//!
 //! Frames are decoded by [`Incoming`] before they reach a machine and encoded by
 //! [`NumberedEntry::encode`](runtime::NumberedEntry::encode) after they have left it, so that a driver can do both outside
 //! of its locks.
@@ -18,7 +20,7 @@
 pub mod client;
 mod fingerprint;
 mod incoming;
-mod lease;
+pub mod lease;
 mod observation;
 mod principal;
 mod random;
