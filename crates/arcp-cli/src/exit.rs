@@ -31,6 +31,16 @@ impl Failure {
         Self { code: USAGE, error: Some(anyhow::anyhow!("{message}")) }
     }
 
+    /// The same failure, with what it means.
+    pub(crate) fn context(self, meaning: &'static str) -> Self {
+        Self { error: self.error.map(|error| error.context(meaning)), ..self }
+    }
+
+    /// The error, if it has not been told already.
+    pub(crate) fn error(&self) -> Option<&anyhow::Error> {
+        self.error.as_ref()
+    }
+
     /// A failure that has been told already.
     pub(crate) fn silent(code: u8) -> Self {
         Self { code, error: None }

@@ -1,8 +1,12 @@
 //! Following a job to its end.
 
+use std::pin::pin;
+
 use arcp::client::{JobError, RequestError};
+use arcp::proto::JobId;
 use arcp::{Client, Job};
 use futures_util::StreamExt;
+use futures_util::future::{Fuse, FutureExt};
 
 use crate::connect::request_failure;
 use crate::exit::{self, Failure};
@@ -25,24 +29,29 @@ pub(crate) async fn follow(
     interrupt: Interrupt,
 ) -> Result<(), Failure> {
     let mut state = client.state();
-    let mut cancelling = false;
+    let mut cancelling = pin!(Fuse::terminated());
+    let mut interrupted = false;
     let mut missed = false;
     loop {
         let event = tokio::select! {
             event = job.next() => event,
             Ok(()) = state.changed() => {
                 let state = *state.borrow_and_update();
-                show.state(state)?;
+                show.state(state, interrupt == Interrupt::Cancels)?;
                 continue;
             }
             _ = tokio::signal::ctrl_c() => {
-                if cancelling || interrupt == Interrupt::StopsWatching {
+                if interrupted || interrupt == Interrupt::StopsWatching {
                     show.note(&format!("job {} is left running", job.id()))?;
                     return Err(Failure::silent(exit::INTERRUPTED));
                 }
-                cancelling = true;
+                interrupted = true;
                 show.note("cancelling; interrupt again to leave the job running")?;
-                cancel(&job).await?;
+                cancelling.set(cancel(client.clone(), job.id().clone()).fuse());
+                continue;
+            }
+            cancelled = &mut cancelling => {
+                cancelled?;
                 continue;
             }
         };
@@ -59,14 +68,14 @@ pub(crate) async fn follow(
         Ok(result) => Ok(show.result(&result)?),
         Err(error) => {
             show.error(&error)?;
-            let lost = matches!(error, JobError::SessionEnded(_));
+            let lost = matches!(error, JobError::SessionEnded(_) | JobError::Lost(_));
             Err(Failure::silent(if lost { exit::CONNECTION } else { exit::JOB }))
         }
     }
 }
 
-async fn cancel(job: &Job) -> Result<(), Failure> {
-    match job.cancel_because("interrupted by the user").await {
+async fn cancel(client: Client, job_id: JobId) -> Result<(), Failure> {
+    match client.cancel_because(&job_id, "interrupted by the user").await {
         Ok(()) => Ok(()),
         Err(RequestError::Refused(error)) => {
             Err(Failure::new(exit::JOB, anyhow::anyhow!("not cancelled: {error}")))

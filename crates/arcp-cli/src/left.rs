@@ -71,7 +71,11 @@ fn path(job_id: &JobId) -> Result<PathBuf, Failure> {
 
 fn write(path: &std::path::Path, record: &Value) -> std::io::Result<()> {
     let dir = path.parent().unwrap_or(path);
-    fs::create_dir_all(dir)?;
+    let mut private = fs::DirBuilder::new();
+    private.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);
+    private.create(dir)?;
     let mut file = tempfile::NamedTempFile::new_in(dir)?; // 0600 from the start
     writeln!(file, "{record}")?;
     file.persist(path).map_err(|error| error.error)?;

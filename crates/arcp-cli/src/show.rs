@@ -1,13 +1,15 @@
 //! How a job is shown: events on stderr and the result on stdout, or everything as JSON lines on stdout.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use arcp::Event;
 use arcp::client::{JobError, State};
-use arcp::proto::event::{Body, Progress};
+use arcp::proto::event::{BUDGET_REMAINING, Body, Metric, Progress};
 use arcp::proto::job::Accepted;
-use arcp::proto::{Json, Number};
+use arcp::proto::{Budget, Json, Number};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -15,18 +17,23 @@ pub(crate) enum Show {
     /// JSON lines.
     Lines,
     /// Text, with a progress bar if stderr is a terminal.
-    Text { bar: Option<ProgressBar> },
+    Text { bar: Option<ProgressBar>, gauges: Gauges },
 }
 
 impl Show {
     pub(crate) fn new(json: bool) -> Self {
-        if json { Self::Lines } else { Self::Text { bar: io::stderr().is_terminal().then(spinner) } }
+        if json {
+            Self::Lines
+        } else {
+            Self::Text { bar: io::stderr().is_terminal().then(spinner), gauges: Gauges::default() }
+        }
     }
 
     pub(crate) fn accepted(&mut self, accepted: &Accepted) -> io::Result<()> {
         match self {
             Self::Lines => line("accepted", serde_json::to_value(accepted)?),
-            Self::Text { .. } => {
+            Self::Text { gauges, .. } => {
+                gauges.begin(accepted.budget.as_ref());
                 let agent = accepted.agent.as_deref().unwrap_or("agent");
                 self.note(&format!("{} runs {agent}", accepted.job_id))
             }
@@ -37,7 +44,7 @@ impl Show {
     pub(crate) fn detached(&mut self, accepted: &Accepted) -> io::Result<()> {
         match self {
             Self::Lines => self.accepted(accepted),
-            Self::Text { bar } => {
+            Self::Text { bar, .. } => {
                 clear(bar);
                 writeln!(io::stdout(), "{}", one_line(accepted.job_id.as_str()))
             }
@@ -55,8 +62,15 @@ impl Show {
                 });
                 line("event", fields)
             }
-            (Self::Text { bar: Some(bar) }, Body::Progress(progress)) => {
-                advance(bar, progress);
+            (Self::Text { bar: Some(bar), gauges }, Body::Progress(progress)) => {
+                gauges.advance(bar, progress);
+                Ok(())
+            }
+            (Self::Text { bar: Some(bar), gauges }, Body::Metric(metric))
+                if metric.name == BUDGET_REMAINING =>
+            {
+                gauges.remains(metric);
+                bar.set_message(gauges.to_string());
                 Ok(())
             }
             // Pieces of the result, which is shown when it is whole.
@@ -66,14 +80,17 @@ impl Show {
     }
 
     /// The connection was lost, or is there again.
-    pub(crate) fn state(&mut self, state: State) -> io::Result<()> {
+    pub(crate) fn state(&mut self, state: State, own: bool) -> io::Result<()> {
         match (&self, state) {
             (Self::Lines, State::Reconnecting) => line("disconnected", json!({})),
             (Self::Lines, State::Connected) => line("resumed", json!({})),
             (Self::Lines, State::Renewed) => line("renewed", json!({})),
             (Self::Text { .. }, State::Reconnecting) => self.note("connection lost; it is tried again"),
-            (Self::Text { .. }, State::Renewed) => self
-                .note("connected again in a new session; the job is watched, but can no longer be cancelled"),
+            (Self::Text { .. }, State::Renewed) => self.note(if own {
+                "connected again in a new session: the job goes on, but can no longer be cancelled"
+            } else {
+                "connected again in a new session"
+            }),
             (Self::Text { .. }, State::Connected) => self.note("connected again, nothing is lost"),
             _ => Ok(()),
         }
@@ -90,8 +107,8 @@ impl Show {
     /// Something for people: on stderr, above the progress bar.
     pub(crate) fn note(&mut self, text: &str) -> io::Result<()> {
         match self {
-            Self::Text { bar: Some(bar) } => bar.suspend(|| writeln!(io::stderr(), "{text}")),
-            Self::Text { bar: None } => writeln!(io::stderr(), "{text}"),
+            Self::Text { bar: Some(bar), .. } => bar.suspend(|| writeln!(io::stderr(), "{text}")),
+            Self::Text { bar: None, .. } => writeln!(io::stderr(), "{text}"),
             Self::Lines => Ok(()),
         }
     }
@@ -99,7 +116,7 @@ impl Show {
     pub(crate) fn result(&mut self, result: &Json) -> io::Result<()> {
         match self {
             Self::Lines => line("result", json!({ "final_status": "success", "result": result })),
-            Self::Text { bar } => {
+            Self::Text { bar, .. } => {
                 clear(bar);
                 let value: Value = result.decode().unwrap_or_else(|_| Value::from(result.as_str()));
                 match value {
@@ -113,6 +130,9 @@ impl Show {
     pub(crate) fn error(&mut self, error: &JobError) -> io::Result<()> {
         match self {
             Self::Lines => {
+                if let JobError::Lost(payload) = error {
+                    return line("lost", serde_json::to_value(payload)?);
+                }
                 let final_status = match error {
                     JobError::Cancelled(_) => Some("cancelled"),
                     JobError::TimedOut(_) => Some("timed_out"),
@@ -128,7 +148,7 @@ impl Show {
                     None => line("lost", json!({ "message": error.to_string() })),
                 }
             }
-            Self::Text { bar } => {
+            Self::Text { bar, .. } => {
                 clear(bar);
                 writeln!(io::stderr(), "arcp: {}", one_line(&error.to_string()))
             }
@@ -161,22 +181,65 @@ fn clear(bar: &mut Option<ProgressBar>) {
     }
 }
 
-fn advance(bar: &ProgressBar, progress: &Progress) {
-    if let Some(total) = progress.total.as_ref().map(whole) {
-        if bar.length() != Some(total) {
-            bar.set_length(total);
-            let template = "{bar:40} {pos}/{len} {prefix} {wide_msg}";
-            bar.set_style(
-                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-            );
+/// What stands beside the bar: the agent's own message, and what is left of the budget.
+#[derive(Default)]
+pub(crate) struct Gauges {
+    message: String,
+    /// By currency: what there was, if that is known, and what is left.
+    budget: BTreeMap<String, (Option<f64>, Number)>,
+}
+
+/// How many cells a gauge has.
+const CELLS: usize = 10;
+
+impl Gauges {
+    fn begin(&mut self, budget: Option<&Budget>) {
+        for (currency, amount) in budget.into_iter().flat_map(Budget::iter) {
+            let amount = Number::from(amount);
+            self.budget.insert(currency.to_string(), (Some(amount.as_f64()), amount));
         }
-        bar.set_position(whole(&progress.current));
     }
-    if let Some(units) = &progress.units {
-        bar.set_prefix(one_line(units));
+
+    fn remains(&mut self, metric: &Metric) {
+        let currency = one_line(metric.unit.as_deref().unwrap_or_default());
+        let (_, remaining) = self.budget.entry(currency).or_insert((None, metric.value.clone()));
+        remaining.clone_from(&metric.value);
     }
-    if let Some(message) = &progress.message {
-        bar.set_message(one_line(message));
+
+    fn advance(&mut self, bar: &ProgressBar, progress: &Progress) {
+        if let Some(total) = progress.total.as_ref().map(whole) {
+            if bar.length() != Some(total) {
+                bar.set_length(total);
+                let template = "{bar:40} {pos}/{len} {prefix} {wide_msg}";
+                bar.set_style(
+                    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+                );
+            }
+            bar.set_position(whole(&progress.current));
+        }
+        if let Some(units) = &progress.units {
+            bar.set_prefix(one_line(units));
+        }
+        if let Some(message) = &progress.message {
+            self.message = one_line(message);
+        }
+        bar.set_message(self.to_string());
+    }
+}
+
+impl fmt::Display for Gauges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        for (currency, (budget, remaining)) in &self.budget {
+            write!(f, " {currency} ")?;
+            if let Some(budget) = budget.filter(|budget| *budget > 0.0) {
+                let share = (remaining.as_f64() / budget).clamp(0.0, 1.0);
+                let full = (share * CELLS as f64).ceil() as usize;
+                write!(f, "{}{} ", "▰".repeat(full), "▱".repeat(CELLS - full))?;
+            }
+            write!(f, "{remaining} left")?;
+        }
+        Ok(())
     }
 }
 
@@ -192,6 +255,21 @@ mod tests {
     #[test]
     fn an_agent_cannot_steer_the_terminal() {
         assert_eq!(one_line("a\u{1b}[2Jb\r\nc\u{7}"), "a [2Jb  c ");
+    }
+
+    #[test]
+    fn a_gauge_shows_what_is_left() {
+        let mut gauges = Gauges::default();
+        let budget: Budget = serde_json::from_value(json!({ "USD": 5, "credits": 10 })).unwrap();
+        gauges.begin(Some(&budget));
+        let mut metric = Metric::new(BUDGET_REMAINING, "1.42".parse::<Number>().unwrap());
+        metric.unit = Some("USD".to_owned());
+        gauges.remains(&metric);
+        gauges.message = "reading".to_owned();
+        assert_eq!(gauges.to_string(), "reading USD ▰▰▰▱▱▱▱▱▱▱ 1.42 left credits ▰▰▰▰▰▰▰▰▰▰ 10 left");
+        metric.value = (-1_i64).into();
+        gauges.remains(&metric);
+        assert!(gauges.to_string().contains("USD ▱▱▱▱▱▱▱▱▱▱ -1 left"));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `arcp submit`: one job, from its input to its result.
 
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use arcp::proto::{Json, Lease};
+use arcp::proto::{BudgetAmount, Json, Lease, Timestamp, namespace};
 use arcp::{Client, Job};
+use jiff::SignedDuration;
 
 use crate::connect::{Runtime, request_failure};
 use crate::exit::{self, Failure};
@@ -22,9 +23,17 @@ pub(crate) struct Submit {
     #[arg(long, value_name = "JSON|@FILE|-", default_value = "null")]
     input: String,
 
-    /// What the job asks to be allowed to do, such as {"fs.read":["/data/**"]}.
-    #[arg(long, value_name = "JSON")]
+    /// What the job asks to be allowed to do, such as {"fs.read":["/data/**"]}, or @FILE with that in it.
+    #[arg(long, value_name = "JSON|@FILE")]
     lease: Option<String>,
+
+    /// How much it may spend, such as USD:5; repeatable. It is the same as a cost.budget in --lease.
+    #[arg(long, value_name = "CURRENCY:AMOUNT")]
+    budget: Vec<BudgetAmount>,
+
+    /// When its lease ends: after a time, such as 10m or 1h30m, or at one, such as 2026-05-13T23:42:00Z.
+    #[arg(long, value_name = "TIME", value_parser = expiry)]
+    expires: Option<Expiry>,
 
     /// Makes the submit safe to repeat: the same key with the same input is the same job.
     #[arg(long, value_name = "KEY")]
@@ -34,7 +43,8 @@ pub(crate) struct Submit {
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     max_runtime: Option<u64>,
 
-    /// Leave as soon as the job is accepted, and print its id. `arcp tail` watches it, `arcp cancel` ends it.
+    /// Leave as soon as the job is accepted, and print its id. `arcp tail` watches it, `arcp cancel` ends it, for as long as
+    /// the runtime keeps the session (10 minutes, unless it says otherwise).
     #[arg(long)]
     detach: bool,
 
@@ -49,12 +59,17 @@ pub(crate) struct Submit {
 
 pub(crate) async fn run(submit: Submit) -> Result<(), Failure> {
     let input = input_of(&submit.input)?;
-    let lease = lease_of(submit.lease.as_deref())?;
+    let lease = submit.lease.as_deref().map_or_else(|| Ok(Lease::empty()), lease_of)?;
+    let budget = submit.budget.iter().map(ToString::to_string);
+    let lease = budget.fold(lease, |lease, amount| lease.grant(namespace::COST_BUDGET, amount));
     let mut show = Show::new(submit.json);
     let client = submit.runtime.connect(None).await?;
     let mut request = client.submit(&submit.agent).input(&input).lease(lease);
     if let Some(key) = submit.idempotency_key {
         request = request.idempotency_key(key);
+    }
+    if let Some(expires) = submit.expires {
+        request = request.expires_at(expires.at());
     }
     if let Some(seconds) = submit.max_runtime {
         request = request.max_runtime(Duration::from_secs(seconds));
@@ -71,20 +86,21 @@ pub(crate) async fn run(submit: Submit) -> Result<(), Failure> {
 
 /// Leaves the job running, and its session for a later command.
 async fn detach(client: Client, job: &Job, url: &str, show: &mut Show) -> Result<(), Failure> {
-    if let Some(state) = client.resume_state().await {
-        left::save(job.id(), url, &state)?;
-    }
+    // The job is told of first: it runs, whatever becomes of the rest.
+    let told = show.detached(job.accepted());
+    let saved = match client.resume_state().await {
+        Some(state) => left::save(job.id(), url, &state),
+        None => Ok(()),
+    };
     client.close().await;
-    Ok(show.detached(job.accepted())?)
+    saved.map_err(|failure| failure.context("the job runs, but cannot be cancelled from here"))?;
+    Ok(told?)
 }
 
 /// The input, from the command line, a file, or stdin.
 fn input_of(input: &str) -> Result<Json, Failure> {
     let (text, place) = match input.strip_prefix('@') {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("--input: cannot read {path}"));
-            (text.map_err(|error| Failure::new(exit::USAGE, error))?, path)
-        }
+        Some(path) => (read("--input", path)?, path),
         None if input == "-" => {
             let mut text = String::new();
             let read = std::io::stdin().read_to_string(&mut text).context("--input: cannot read stdin");
@@ -99,8 +115,70 @@ fn input_of(input: &str) -> Result<Json, Failure> {
     })
 }
 
-fn lease_of(lease: Option<&str>) -> Result<Lease, Failure> {
-    let Some(lease) = lease else { return Ok(Lease::empty()) };
-    let decoded = Json::parse(lease.to_owned()).and_then(|json| json.decode());
+fn lease_of(lease: &str) -> Result<Lease, Failure> {
+    let text = match lease.strip_prefix('@') {
+        Some(path) => read("--lease", path)?,
+        None => lease.to_owned(),
+    };
+    let decoded = Json::parse(text).and_then(|json| json.decode());
     decoded.map_err(|error| Failure::usage(format!("--lease: {error}")))
+}
+
+/// The text of a file that an option names.
+pub(crate) fn read(option: &str, path: &str) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{option}: cannot read {path}"));
+    text.map_err(|error| Failure::new(exit::USAGE, error))
+}
+
+/// When a lease ends.
+#[derive(Clone, Copy, Debug)]
+enum Expiry {
+    After(Duration),
+    At(Timestamp),
+}
+
+impl Expiry {
+    fn at(self) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::After(span) => {
+                let now = Timestamp::from(SystemTime::now()).as_millis();
+                let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+                Timestamp::from_millis(now.saturating_add(span))
+            }
+        }
+    }
+}
+
+fn expiry(text: &str) -> Result<Expiry, String> {
+    if let Ok(at) = Timestamp::parse_utc(text) {
+        return Ok(Expiry::At(at));
+    }
+    let span: SignedDuration = text.parse().map_err(|_| {
+        "neither a time such as 2026-05-13T23:42:00Z (with its Z) nor a span such as 10m or 1h30m".to_owned()
+    })?;
+    match Duration::try_from(span) {
+        Ok(span) if !span.is_zero() => Ok(Expiry::After(span)),
+        _ => Err("must be in the future".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_is_a_span_or_a_time() {
+        let after = |text: &str| match expiry(text) {
+            Ok(Expiry::After(span)) => span.as_secs(),
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!((after("10m"), after("1h30m"), after("90 seconds"), after("2h")), (600, 5_400, 90, 7_200));
+        assert!(matches!(expiry("2026-05-13T23:42:00Z"), Ok(Expiry::At(_))));
+        for bad in
+            ["", "10", "soon", "-5m", "0s", "2026-05-13", "2026-05-13T23:42:00+02:00", "2026-05-13T23:42:00"]
+        {
+            assert!(expiry(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -75,6 +75,18 @@ impl Client {
         self.commands.cancel(job_id.clone(), None).await
     }
 
+    /// The same, with a reason that the runtime passes on.
+    ///
+    /// # Errors
+    /// As [`Client::cancel`].
+    pub async fn cancel_because(
+        &self,
+        job_id: &JobId,
+        reason: impl Into<String>,
+    ) -> Result<(), RequestError> {
+        self.commands.cancel(job_id.clone(), Some(reason.into())).await
+    }
+
     /// How the connection is, now and whenever that changes.
     pub fn state(&self) -> tokio::sync::watch::Receiver<State> {
         self.commands.state()

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use arcp_core::client::{Config, Event as CoreEvent, Loss, Opened, RequestKey, Session};
 use arcp_core::{Incoming, Now, Origin};
+use arcp_proto::JobId;
 use arcp_proto::job::{Accepted, Subscribed};
 use arcp_proto::session::Jobs;
 use arcp_transport::{BoxTransport, Connector, Frame, TransportError};
@@ -94,7 +95,7 @@ struct Driver {
 
 enum Asked {
     Submit(Reply<(Box<Accepted>, Inbox)>),
-    Subscribe(Reply<(Box<Subscribed>, Inbox)>),
+    Subscribe(JobId, Reply<(Box<Subscribed>, Inbox)>),
     List(Reply<Box<Jobs>>),
     Cancel(Reply<()>),
 }
@@ -104,7 +105,7 @@ impl Asked {
     fn fail(self, error: RequestError) {
         match self {
             Self::Submit(reply) => drop(reply.send(Err(error))),
-            Self::Subscribe(reply) => drop(reply.send(Err(error))),
+            Self::Subscribe(_, reply) => drop(reply.send(Err(error))),
             Self::List(reply) => drop(reply.send(Err(error))),
             Self::Cancel(reply) => drop(reply.send(Err(error))),
         }
@@ -192,15 +193,17 @@ impl Driver {
                 (self.machine.submit(now, &submit, trace.as_ref()), Asked::Submit(reply))
             }
             Some(Command::Subscribe { subscribe, reply }) => {
-                (self.machine.subscribe(now, &subscribe), Asked::Subscribe(reply))
+                let asked = Asked::Subscribe(subscribe.job_id.clone(), reply);
+                (self.machine.subscribe(now, &subscribe), asked)
             }
             Some(Command::List { list, reply }) => (self.machine.list_jobs(now, &list), Asked::List(reply)),
             Some(Command::Cancel { job_id, reason, reply }) => {
                 (self.machine.cancel(now, job_id, reason), Asked::Cancel(reply))
             }
             Some(Command::Unsubscribe { job_id }) => {
-                if !self.deliveries.is_followed(&job_id) {
-                    self.machine.unsubscribe(now, job_id);
+                let is_it = |asked: &Asked| matches!(asked, Asked::Subscribe(wanted, _) if *wanted == job_id);
+                if !self.asked.values().any(is_it) {
+                    self.unsubscribe_if_unwanted(now, job_id);
                 }
                 return;
             }
@@ -257,7 +260,8 @@ impl Driver {
                 self.deliveries.begin_again();
                 self.state.send_replace(State::Renewed);
             }
-            CoreEvent::Missed { job_id } => self.deliveries.miss(&job_id),
+            CoreEvent::Delegated(accepted) => self.deliveries.child(*accepted),
+            CoreEvent::Missed { job_id, only_for } => self.deliveries.miss(&job_id, only_for),
             CoreEvent::AcknowledgeDue => {
                 let taken = self.deliveries.taken(self.machine.last_event_seq());
                 let now = self.now();
@@ -272,11 +276,14 @@ impl Driver {
                 }
             }
             CoreEvent::Subscribed { request, subscribed } => {
-                let Some(Asked::Subscribe(reply)) = self.asked.remove(&request) else { return };
+                let Some(Asked::Subscribe(_, reply)) = self.asked.remove(&request) else { return };
                 let (followed, inbox) = Deliveries::queue();
                 let job_id = subscribed.job_id.clone();
                 if reply.send(Ok((subscribed, inbox))).is_ok() {
                     self.deliveries.follow(job_id, request, followed);
+                } else {
+                    let now = self.now();
+                    self.unsubscribe_if_unwanted(now, job_id);
                 }
             }
             CoreEvent::Jobs { request, page } => {
@@ -308,6 +315,13 @@ impl Driver {
         self.tell_opened(Err(ConnectError::Lost(loss)));
         for (_, asked) in self.asked.drain() {
             asked.fail(RequestError::SessionEnded(loss));
+        }
+    }
+
+    /// Ends a subscription that nobody here follows any more.
+    fn unsubscribe_if_unwanted(&mut self, now: Now, job_id: JobId) {
+        if !self.deliveries.is_followed(&job_id) {
+            self.machine.unsubscribe(now, job_id);
         }
     }
 

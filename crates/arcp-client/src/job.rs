@@ -4,9 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use arcp_core::client::JobEnd;
-use arcp_proto::event::{Body, ChunkEncoding, to_base64};
+use arcp_proto::event::{BUDGET_REMAINING, Body, ChunkEncoding, Metric, Status, to_base64};
 use arcp_proto::job::{Accepted, JobResult, JobStatus, Subscribed};
-use arcp_proto::{JobId, Json};
+use arcp_proto::{Budget, Credential, DelegateId, JobId, Json};
 use futures_core::Stream;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
@@ -30,6 +30,7 @@ pub struct Job {
     subscribed: Option<Box<Subscribed>>,
     inbox: Inbox,
     streamed: Streamed,
+    budget: Budget,
     end: Option<JobEnd>,
     missed: bool,
     commands: Commands,
@@ -78,6 +79,7 @@ impl Job {
         commands: Commands,
     ) -> Self {
         Self {
+            budget: accepted.budget.clone().unwrap_or_default(),
             accepted,
             subscribed,
             inbox,
@@ -85,6 +87,25 @@ impl Job {
             end: None,
             missed: false,
             commands,
+        }
+    }
+
+    /// Takes from an event what it says of the job as a whole.
+    fn note(&mut self, event: &Event) {
+        self.streamed.take(event);
+        match &event.body {
+            Body::Metric(Metric { name, value, unit: Some(unit), .. }) if name == BUDGET_REMAINING => {
+                if let (Ok(currency), Ok(amount)) = (unit.parse(), value.to_amount()) {
+                    self.budget.set(currency, amount);
+                }
+            }
+            Body::Status(Status { id: Some(id), value: Some(value), .. }) => {
+                let rotated = self.accepted.credentials.iter_mut().find(|credential| credential.id == *id);
+                if let Some(credential) = rotated {
+                    credential.value.clone_from(value);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -103,8 +124,37 @@ impl Job {
         self.subscribed.as_ref().map(|subscribed| &subscribed.current_status)
     }
 
-    /// Whether events between those that were taken are lost: the session that was to bring them is gone
-    /// ([`State::Renewed`](crate::State::Renewed)), and the runtime no longer kept them.
+    /// What is left of the job's budget (§9.6), as far as its events have been taken; empty if it has none, or the session has not
+    /// negotiated `cost.budget`.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The jobs that it has delegated to so far (§10). Each can be followed with
+    /// [`Client::subscribe`](crate::Client::subscribe), from its first event if it is asked for with its history.
+    pub fn children(&self) -> Vec<Accepted> {
+        self.inbox.children().borrow().clone()
+    }
+
+    /// Waits until a delegation that a `delegate` event has told of is accepted. `None` if the job has ended without that, as
+    /// it may after a refusal, which a `tool_result` tells. Takes no events, and does not borrow the job.
+    pub fn child(&self, delegate_id: &DelegateId) -> impl Future<Output = Option<Accepted>> + Send + use<> {
+        let (mut children, delegate_id) = (self.inbox.children(), delegate_id.clone());
+        async move {
+            let is_it = |child: &Accepted| child.delegate_id.as_ref() == Some(&delegate_id);
+            let found = children.wait_for(|children| children.iter().any(is_it)).await.ok()?;
+            found.iter().find(|child| is_it(child)).cloned()
+        }
+    }
+
+    /// The credentials that were provisioned for the job (§9.8), as far as its events have been taken: a rotation replaces the
+    /// value. They are secrets, and die with the job.
+    pub fn credentials(&self) -> &[Credential] {
+        &self.accepted.credentials
+    }
+
+    /// Whether events before or between those that were taken are missing here, because the runtime no longer kept them: the
+    /// history that was asked for is longer than what is kept, or this client was too slow or too long away.
     pub fn has_missed(&self) -> bool {
         self.missed
     }
@@ -237,7 +287,7 @@ impl Stream for Job {
         loop {
             match ready!(self.inbox.poll_next(cx)) {
                 Some(Delivery::Event(event, _)) => {
-                    self.streamed.take(&event);
+                    self.note(&event);
                     return Poll::Ready(Some(event));
                 }
                 Some(Delivery::Missed) => self.missed = true,

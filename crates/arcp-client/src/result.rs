@@ -52,6 +52,7 @@ impl ResultStream {
             },
             Some(JobEnd::Failure(error)) => Some(Err(JobError::from_wire(error.clone()))),
             Some(JobEnd::Unreadable(error)) => Some(Err(JobError::Result(error.clone()))),
+            Some(JobEnd::Lost(error)) => Some(Err(JobError::Lost(error.clone()))),
             _ => Some(Err(self.job.lost())),
         }
     }

@@ -46,6 +46,8 @@ pub struct Session {
     pulse: Pulse,
     requests: Requests,
     jobs: Jobs,
+    /// Subscriptions that are to be ended once there is a connection.
+    unsubscribes: Vec<JobId>,
     out: VecDeque<Transmit>,
     events: VecDeque<Event>,
 }
@@ -86,6 +88,7 @@ impl Session {
             pulse: Pulse::default(),
             requests: Requests::default(),
             jobs: Jobs::default(),
+            unsubscribes: Vec::new(),
             out: VecDeque::new(),
             events: VecDeque::new(),
         };
@@ -211,7 +214,7 @@ impl Session {
             Message::SessionError(error) => self.handle_error(now, error, envelope.job_id),
             Message::SessionJobs(page) => self.handle_jobs(page),
             Message::JobSubscribed(subscribed) => {
-                self.handle_subscribed(subscribed, envelope.extensions.next_index())
+                self.handle_subscribed(now, subscribed, envelope.extensions.next_index())
             }
             Message::SessionPing(ping) => {
                 let pong = Pong { ping_nonce: ping.nonce, received_at: Some(now.wall) };
@@ -273,11 +276,5 @@ impl Session {
         dress(&mut envelope);
         self.pulse.said = now.monotonic;
         self.out.push_back(Transmit::Frame(envelope.encode()));
-    }
-
-    fn say_if_open<P: Payload>(&mut self, now: Now, payload: &P, dress: impl FnOnce(&mut Envelope)) {
-        if matches!(self.phase, Phase::Open) {
-            self.say(now, payload, dress);
-        }
     }
 }

@@ -6,6 +6,7 @@ mod census;
 mod config;
 mod connection;
 mod connections;
+mod delegate;
 mod event;
 mod handshake;
 mod heartbeat;
@@ -13,6 +14,7 @@ mod idempotency;
 mod job;
 mod listing;
 mod log;
+mod replay;
 mod requests;
 mod result;
 mod resume;
@@ -33,6 +35,7 @@ pub use agents::{Agents, DuplicateAgent, ResolvedAgent};
 #[doc(hidden)]
 pub use census::Census;
 pub use config::{Config, Limits, implemented_features};
+pub use delegate::{Child, Delegation, NotDelegated};
 pub use event::{Event, JobSpec, StopCause};
 pub use handshake::AuthenticationError;
 pub use job::{EmitError, Flow, Outcome};
@@ -98,8 +101,6 @@ pub struct Runtime {
     history_of_ended: VecDeque<JobKey>,
     /// Payload in all logs that are kept.
     history_bytes: usize,
-    /// Sessions that follow more than they take, to be disconnected.
-    too_slow: Vec<SessionKey>,
     /// Seals the cursors of listings.
     cursor_secret: u128,
     keys: Keys,
@@ -125,7 +126,6 @@ impl Runtime {
             finished: VecDeque::new(),
             history_of_ended: VecDeque::new(),
             history_bytes: 0,
-            too_slow: Vec::new(),
             cursor_secret,
             keys: Keys::default(),
             timers: Timers::default(),
@@ -143,10 +143,11 @@ impl Runtime {
 
     /// Whether frames of a connection should be read now. Once this is false, [`Event::Read`] says when it is not.
     pub fn wants_frames(&mut self, connection_key: ConnectionKey) -> bool {
-        let limit = self.config.limits.answers;
         let Some(connection) = self.connections.by_key_mut(connection_key) else { return false };
         let wants = match connection.phase {
-            Phase::Hello | Phase::Open(_) => !connection.is_closing() && connection.answers.len() < limit,
+            Phase::Hello | Phase::Open(_) => {
+                !connection.is_closing() && connection.takes_requests(&self.config.limits)
+            }
             Phase::Authenticating(_) | Phase::Closing => false,
         };
         connection.read_paused = !wants;
@@ -163,7 +164,8 @@ impl Runtime {
             self.close(key, Close::GoingAway);
         } else if self.handshaking.len() >= self.config.limits.handshakes {
             let message = "too many connections have not introduced themselves yet";
-            self.refuse_handshake(now, key, ErrorCode::InternalError, message, None);
+            let error = ErrorPayload::new(ErrorCode::InternalError, message);
+            self.refuse_handshake(now, key, error, None);
         } else {
             self.handshaking.insert(key);
         }
@@ -187,7 +189,8 @@ impl Runtime {
             Some(Phase::Authenticating(introduction)) => {
                 let request_id = Some(introduction.request_id.clone());
                 let message = "session.hello must be answered before anything else is said";
-                self.refuse_handshake(now, connection_key, ErrorCode::InvalidRequest, message, request_id);
+                let error = ErrorPayload::new(ErrorCode::InvalidRequest, message);
+                self.refuse_handshake(now, connection_key, error, request_id);
             }
             Some(Phase::Closing) | None => {}
         }
@@ -278,6 +281,10 @@ impl Runtime {
         max: usize,
         out: &mut Vec<Transmit>,
     ) {
+        let session = self.connections.by_key(connection_key).and_then(Connection::session);
+        if let Some(session) = session {
+            self.catch_up(now, session);
+        }
         let committed = self.writes.committed();
         let limits = &self.config.limits;
         let Some(connection) = self.connections.by_key_mut(connection_key) else { return };
@@ -298,6 +305,7 @@ impl Runtime {
                 }
                 Some(answer) if session.as_ref().is_none_or(|session| answer.after <= session.sent()) => {
                     if let Some(answer) = connection.answers.pop_front() {
+                        connection.answer_bytes -= answer.frame.len();
                         out.push(Transmit::Frame(answer.frame));
                         taken += 1;
                     }
@@ -317,11 +325,12 @@ impl Runtime {
         }
         if connection.read_paused
             && matches!(connection.phase, Phase::Open(_))
-            && connection.answers.len() < limits.answers
+            && connection.takes_requests(limits)
         {
             connection.read_paused = false;
             self.events.push_back(Event::Read(connection_key));
         }
+        let reads = session.as_ref().is_some_and(|session| !session.behind.is_empty());
         if let Some(session) = session
             && !session.waiting.is_empty()
             && session.has_room(limits)
@@ -334,6 +343,9 @@ impl Runtime {
         }
         if taken == max {
             return; // there may be more; the driver asks again
+        }
+        if taken > 0 && !uncommitted && reads {
+            return self.poll_transmit(now, connection_key, max - taken, out);
         }
         connection.woken = false;
         if uncommitted {
@@ -388,10 +400,23 @@ impl Runtime {
         payload: &P,
         dress: impl FnOnce(&mut Envelope),
     ) {
+        let after = self.sessions.by_key(session_key).map_or(0, session::Session::head_seq);
+        self.answer_after(now, connection_key, session_key, after, payload, dress);
+    }
+
+    /// The same, but not before the message of this number.
+    fn answer_after<P: Payload>(
+        &mut self,
+        now: Now,
+        connection_key: ConnectionKey,
+        session_key: SessionKey,
+        after: u64,
+        payload: &P,
+        dress: impl FnOnce(&mut Envelope),
+    ) {
         let mut envelope = Envelope::new(MessageId::from_ulid(self.ids.ulid(now)), payload);
         envelope.session_id = self.session_id(session_key);
         dress(&mut envelope);
-        let after = self.sessions.by_key(session_key).map_or(0, session::Session::head_seq);
         let place = (self.writes.settled_at(), after);
         self.connections.answer(connection_key, &envelope, place, &mut self.events);
     }

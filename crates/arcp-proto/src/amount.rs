@@ -43,6 +43,42 @@ impl Amount {
         self.exactly(other, self.0.checked_sub(other.0)?)
     }
 
+    /// The sum; rounded down where it cannot be held exactly, and the largest amount where it is beyond all.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        self.checked_add(other).unwrap_or_else(|| Self::below(self.0.checked_add(other.0), other))
+    }
+
+    /// The difference; rounded down where it cannot be held exactly, so that no cost is too small to count.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        self.checked_sub(other).unwrap_or_else(|| Self::below(self.0.checked_sub(other.0), Self(-other.0)))
+    }
+
+    /// An amount at or above a number that no amount holds exactly. The nearest binary number may be off by its last digit.
+    pub(crate) fn above(number: f64) -> Self {
+        let raised = number + number.abs() * 4.0 * f64::EPSILON;
+        let smallest = Decimal::new(1, 28);
+        match Decimal::from_f64_retain(raised) {
+            Some(near) => Self(near.checked_add(smallest).unwrap_or(Decimal::MAX)),
+            None if number < 0.0 => Self(Decimal::MIN),
+            None => Self(Decimal::MAX),
+        }
+    }
+
+    /// A number at or below a rounded outcome's exact value; the outcome is `None` beyond the range, on the side of
+    /// `towards`.
+    fn below(outcome: Option<Decimal>, towards: Self) -> Self {
+        match outcome {
+            Some(outcome) => {
+                let unit = Decimal::new(1, outcome.scale());
+                Self(outcome.checked_sub(unit).unwrap_or(Decimal::MIN))
+            }
+            None if towards.is_negative() => Self(Decimal::MIN),
+            None => Self(Decimal::MAX),
+        }
+    }
+
     /// `outcome`, unless digits of an operand were rounded away in it: a cost that is rounded to nothing is free.
     fn exactly(self, other: Self, outcome: Decimal) -> Option<Self> {
         let needed = self.0.normalize().scale().max(other.0.normalize().scale());

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use body::{
-    ArtifactRef, Body, ChunkEncoding, Delegate, InvalidChunk, Log, LogLevel, Metric, Progress, ResultChunk,
-    Status, Thought, ToolCall, ToolOutcome, ToolResult, to_base64,
+    ArtifactRef, BUDGET_REMAINING, Body, ChunkEncoding, Delegate, InvalidChunk, Log, LogLevel, MISSED,
+    Metric, Progress, ResultChunk, Status, Thought, ToolCall, ToolOutcome, ToolResult, to_base64,
 };
 
 use crate::decode::{DecodeError, object};

@@ -44,6 +44,14 @@ impl Number {
     }
 }
 
+impl Number {
+    /// The smallest amount that is not below the number, for costs: what is too small to be held exactly is not free, and
+    /// what is too large is the largest amount.
+    pub fn to_amount_rounded_up(&self) -> Amount {
+        self.to_amount().unwrap_or_else(|_| Amount::above(self.as_f64()))
+    }
+}
+
 impl From<u64> for Number {
     fn from(value: u64) -> Self {
         Self(value.to_string().into())

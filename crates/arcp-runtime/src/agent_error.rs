@@ -1,13 +1,15 @@
 //! The error in which an agent ends its job, with the code that goes over the wire.
 
-use std::any::Any;
 use std::error::Error;
 use std::fmt;
 
+use arcp_core::lease::Denied;
 use arcp_core::runtime::StopCause;
 use arcp_proto::{ErrorCode, ErrorPayload, Json};
 
 use crate::context::Stopped;
+use crate::delegate::DelegateError;
+use crate::operation::OperationError;
 
 /// Why an agent has failed.
 ///
@@ -70,12 +72,31 @@ impl fmt::Display for AgentError {
 
 impl<E: Error + Send + Sync + 'static> From<E> for AgentError {
     fn from(error: E) -> Self {
-        let code = match (&error as &dyn Any).downcast_ref::<Stopped>() {
-            Some(stopped) => stopped.code(),
-            None => ErrorCode::InternalError,
-        };
-        Self { payload: ErrorPayload::new(code, error.to_string()), source: Some(Box::new(error)) }
+        let payload = payload_of(&error)
+            .unwrap_or_else(|| ErrorPayload::new(ErrorCode::InternalError, error.to_string()));
+        Self { payload, source: Some(Box::new(error)) }
     }
+}
+
+/// What an error of this crate says of itself, be it the error or what caused it.
+fn payload_of(error: &(dyn Error + 'static)) -> Option<ErrorPayload> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let payload = if let Some(stopped) = error.downcast_ref::<Stopped>() {
+            Some(ErrorPayload::new(stopped.code(), stopped.to_string()))
+        } else if let Some(denied) = error.downcast_ref::<Denied>() {
+            Some(denied.payload())
+        } else if let Some(error) = error.downcast_ref::<OperationError>() {
+            Some(error.payload())
+        } else {
+            error.downcast_ref::<DelegateError>().map(DelegateError::payload)
+        };
+        if payload.is_some() {
+            return payload;
+        }
+        next = error.source();
+    }
+    None
 }
 
 impl Stopped {

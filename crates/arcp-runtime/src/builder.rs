@@ -200,6 +200,7 @@ fn check(limits: &Limits) -> Result<(), BuildError> {
         ("subscriptions_per_session", limits.subscriptions_per_session),
         ("uncommitted_bytes", limits.uncommitted_bytes),
         ("answers", limits.answers),
+        ("answer_bytes", limits.answer_bytes),
         ("chunk_bytes", limits.chunk_bytes),
         ("result_bytes", limits.result_bytes),
         ("payload_bytes", limits.payload_bytes),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use arcp_core::lease::Authority;
 use arcp_core::runtime::{
     Draft, EmitError as Refused, Flow, JobKey, JobSpec, ResolvedAgent, Runtime as Machine, StopCause,
 };
@@ -244,6 +245,31 @@ impl JobContext {
         })?;
         self.control.released().await;
         Ok(())
+    }
+
+    /// Waits until the agent may emit.
+    pub(crate) async fn released(&self) {
+        self.control.released().await;
+    }
+
+    pub(crate) fn driver(&self) -> &Arc<Driver> {
+        &self.driver
+    }
+
+    pub(crate) fn key(&self) -> JobKey {
+        self.spec.job
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.spec.authority
+    }
+
+    pub(crate) fn clock(&self) -> Now {
+        self.driver.now()
+    }
+
+    pub(crate) fn lease_expired(&self) {
+        self.driver.with(|machine, now| machine.lease_expired(now, self.spec.job));
     }
 
     pub(crate) fn with_machine<T>(

@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use arcp_core::runtime::{
-    AuthenticationError, ConnectionKey, Event, JobKey, JobSpec, ResolvedAgent, Runtime as Machine,
+    AuthenticationError, Child, ConnectionKey, Delegation, Entry, Event, JobKey, JobSpec, NotDelegated,
+    ResolvedAgent, Runtime as Machine,
 };
 use arcp_core::{Instant, Now};
 use arcp_proto::BearerToken;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
@@ -42,12 +43,16 @@ pub(crate) struct Driver {
     /// Where tasks run, whoever has caused them: a context of a job may be used from anywhere.
     executor: Handle,
     tasks: TaskTracker,
+    #[cfg(feature = "http")]
+    http: tokio::sync::OnceCell<crate::http::Clients>,
 }
 
 struct State {
     machine: Machine,
     links: HashMap<ConnectionKey, Link>,
     jobs: HashMap<JobKey, RunningJob>,
+    /// Who waits for the ends of delegated jobs.
+    children: HashMap<JobKey, oneshot::Sender<Arc<Entry>>>,
     /// When the timer task wakes next.
     armed: Option<Instant>,
     commit: Commit,
@@ -88,6 +93,7 @@ impl Driver {
             machine,
             links: HashMap::new(),
             jobs: HashMap::new(),
+            children: HashMap::new(),
             armed: None,
             commit: Commit::Opening,
         };
@@ -102,6 +108,8 @@ impl Driver {
             health: watch::Sender::new(Health::Starting),
             executor: Handle::current(),
             tasks: TaskTracker::new(),
+            #[cfg(feature = "http")]
+            http: tokio::sync::OnceCell::new(),
         })
     }
 
@@ -129,9 +137,39 @@ impl Driver {
         result
     }
 
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// Has a job delegate, and tells how the other one ends.
+    pub(crate) fn delegate(
+        &self,
+        parent: JobKey,
+        delegation: Delegation,
+    ) -> Result<(Child, oneshot::Receiver<Arc<Entry>>), NotDelegated> {
+        let (sender, end) = oneshot::channel();
+        self.with_state(|state, now| {
+            let child = state.machine.delegate(now, parent, delegation)?;
+            state.children.insert(child.job, sender);
+            Ok((child, end))
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic under the lock is a bug of the machine; what it has written down stays true.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where work that blocks is done.
+    #[cfg(all(feature = "fs", unix))]
+    pub(crate) fn executor(&self) -> &Handle {
+        &self.executor
+    }
+
+    /// What agents' requests are made with; made for the first of them.
+    #[cfg(feature = "http")]
+    pub(crate) async fn http(&self) -> Result<&crate::http::Clients, String> {
+        self.http.get_or_try_init(|| crate::http::Clients::start(&self.executor)).await
     }
 
     pub(crate) fn health(&self) -> &watch::Sender<Health> {
@@ -216,6 +254,11 @@ impl Driver {
                 if let Some(job) = state.jobs.remove(&job) {
                     job.control.end();
                     job.task.abort();
+                }
+            }
+            Event::ChildEnded { child, end } => {
+                if let Some(waiting) = state.children.remove(&child) {
+                    let _ = waiting.send(end); // whether anybody still waits or not
                 }
             }
             Event::Wake(job) => {

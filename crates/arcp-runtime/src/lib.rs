@@ -25,6 +25,9 @@
 //!
 //! Give [`Runtime::serve`] a transport for each connection, or let `arcp-axum` do it.
 //!
+//! An agent that reads files or fetches URLs by way of `JobContext::fs` and, with the feature `http`, `JobContext::http`
+//! keeps to its job's lease (§9.3), and its clients are told of what it does.
+//!
 //! What the protocol demands is decided in `arcp-core`, by a machine without I/O. This crate owns that machine and does
 //! what it asks: it reads and writes frames, runs agents as supervised tasks, keeps time, and commits what must be kept
 //! to a [`Store`] before anybody is told of it.
@@ -36,20 +39,29 @@ mod builder;
 mod clock;
 mod connection;
 mod context;
+mod delegate;
 mod driver;
+#[cfg(all(feature = "fs", unix))]
+pub mod fs;
+#[cfg(feature = "http")]
+pub mod http;
 mod job;
+mod operation;
 mod result;
 mod runtime;
 mod store;
 
 pub use agent::{Agent, FnAgent, agent_fn};
 pub use agent_error::AgentError;
+pub use arcp_core::lease::{Denied, ModelPolicy};
 pub use arcp_core::runtime::{AuthenticationError, Limits, ResolvedAgent, StopCause};
 pub use arcp_core::{Observation, ObservationPolicy, Principal, SamePrincipal};
 pub use arcp_proto as proto;
 pub use authenticator::{Authenticator, StaticTokens};
 pub use builder::{Authenticated, BuildError, Dangerous, RuntimeBuilder, Unauthenticated};
 pub use context::{EmitError, JobContext, Stopped};
+pub use delegate::{Child, ChildEnd, ChildError, Delegate, DelegateError};
+pub use operation::{OperationError, Reserved};
 pub use result::ResultWriter;
 pub use runtime::{Health, Runtime};
 pub use store::{Batch, Epoch, MemoryStore, Store, StoreError, Write};

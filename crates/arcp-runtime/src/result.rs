@@ -4,6 +4,8 @@ use arcp_core::runtime::{Draft, EmitError as Refused, Flow};
 use arcp_proto::ResultId;
 use arcp_proto::event::{ChunkEncoding, EventKind, ResultChunk};
 
+use bytes::BytesMut;
+
 use crate::clock::Clock;
 use crate::context::{EmitError, JobContext};
 
@@ -21,8 +23,18 @@ pub struct ResultWriter {
     result_id: ResultId,
     encoding: ChunkEncoding,
     next_chunk: u64,
-    gathered: Vec<u8>,
+    gathered: BytesMut,
+    /// How much of that has been looked at: no byte is looked at twice.
+    seen: Seen,
     caps: Caps,
+}
+
+/// The beginning of a chunk that is known to be text and to be within its caps.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    bytes: usize,
+    /// How many bytes it takes in a JSON string.
+    encoded: usize,
 }
 
 /// How large one chunk may be.
@@ -49,7 +61,8 @@ impl JobContext {
                 Caps { decoded: limits.chunk_bytes, encoded: limits.payload_bytes.saturating_sub(OVERHEAD) };
             machine.begin_result(now, job, encoding.clone()).map(|result_id| (result_id, caps))
         })?;
-        Ok(ResultWriter { ctx: self.clone(), result_id, encoding, next_chunk: 0, gathered: Vec::new(), caps })
+        let (gathered, seen) = (BytesMut::new(), Seen::default());
+        Ok(ResultWriter { ctx: self.clone(), result_id, encoding, next_chunk: 0, gathered, seen, caps })
     }
 }
 
@@ -65,6 +78,8 @@ impl ResultWriter {
     /// See [`EmitError`]; a result above the runtime's cap is [`EmitError::TooLarge`], and text that is not UTF-8
     /// [`EmitError::NotUtf8`]. A character may be cut in two by two calls.
     pub async fn write(&mut self, data: impl AsRef<[u8]>) -> Result<(), EmitError> {
+        // An agent that writes little at a time, and is never made to wait, must still let others have its thread.
+        tokio::task::coop::consume_budget().await;
         self.gathered.extend_from_slice(data.as_ref());
         // A full chunk waits for what follows it: the last one must say that nothing does.
         while let Some(cut) = self.cut(false)?.filter(|cut| *cut < self.gathered.len()) {
@@ -102,16 +117,17 @@ impl ResultWriter {
     }
 
     /// How much of what is gathered is the next chunk. `None` if it does not fill one and need not go yet.
-    fn cut(&self, all: bool) -> Result<Option<usize>, EmitError> {
+    fn cut(&mut self, all: bool) -> Result<Option<usize>, EmitError> {
         let cut = match self.encoding {
-            ChunkEncoding::Utf8 => cut_text(&self.gathered, self.caps)?,
+            ChunkEncoding::Utf8 => cut_text(&self.gathered, self.caps, &mut self.seen)?,
             _ => cut_bytes(&self.gathered, self.caps),
         };
         Ok((all || cut.full).then_some(cut.at))
     }
 
     async fn emit(&mut self, cut: usize, last: Option<Option<String>>) -> Result<(), EmitError> {
-        let data: Vec<u8> = self.gathered.drain(..cut).collect();
+        let data = self.gathered.split_to(cut);
+        self.seen = Seen::default();
         let (result_id, more) = (self.result_id.clone(), last.is_none());
         let chunk = match (&self.encoding, std::str::from_utf8(&data)) {
             (ChunkEncoding::Utf8, Ok(text)) => ResultChunk::text(result_id, self.next_chunk, text, more),
@@ -137,24 +153,26 @@ fn cut_bytes(bytes: &[u8], caps: Caps) -> Cut {
 }
 
 /// Cuts before the character that would be too much, and before one that has not come whole.
-fn cut_text(bytes: &[u8], caps: Caps) -> Result<Cut, EmitError> {
-    let text = match std::str::from_utf8(bytes) {
+fn cut_text(bytes: &[u8], caps: Caps, seen: &mut Seen) -> Result<Cut, EmitError> {
+    let rest = &bytes[seen.bytes..];
+    let text = match std::str::from_utf8(rest) {
         Ok(text) => text,
         Err(error) if error.error_len().is_none() => {
-            std::str::from_utf8(&bytes[..error.valid_up_to()]).map_err(|_| EmitError::NotUtf8)?
+            std::str::from_utf8(&rest[..error.valid_up_to()]).map_err(|_| EmitError::NotUtf8)?
         }
         Err(_) => return Err(EmitError::NotUtf8),
     };
-    let mut encoded = 0;
-    for (at, character) in text.char_indices() {
-        encoded += escaped_len(character);
-        let too_much = at + character.len_utf8() > caps.decoded || encoded > caps.encoded;
-        if too_much && at > 0 {
-            return Ok(Cut { at, full: true });
+    for character in text.chars() {
+        let next =
+            Seen { bytes: seen.bytes + character.len_utf8(), encoded: seen.encoded + escaped_len(character) };
+        let too_much = next.bytes > caps.decoded || next.encoded > caps.encoded;
+        if too_much && seen.bytes > 0 {
+            return Ok(Cut { at: seen.bytes, full: true });
         }
+        *seen = next;
     }
-    let full = text.len() >= caps.decoded || encoded >= caps.encoded;
-    Ok(Cut { at: text.len(), full: full && !text.is_empty() })
+    let full = seen.bytes >= caps.decoded || seen.encoded >= caps.encoded;
+    Ok(Cut { at: seen.bytes, full: full && seen.bytes > 0 })
 }
 
 /// How many bytes a character takes in a JSON string.
@@ -192,7 +210,17 @@ mod tests {
     const CAPS: Caps = Caps { decoded: 6, encoded: 8 };
 
     fn text(text: &str) -> (usize, bool) {
-        let cut = cut_text(text.as_bytes(), CAPS).unwrap();
+        // The same, be it looked at whole or byte by byte.
+        let mut seen = Seen::default();
+        let mut cut = Cut { at: 0, full: false };
+        for end in 0..=text.len() {
+            cut = cut_text(&text.as_bytes()[..end], CAPS, &mut seen).unwrap();
+            if cut.full && cut.at < end {
+                break;
+            }
+        }
+        let whole = cut_text(text.as_bytes(), CAPS, &mut Seen::default()).unwrap();
+        assert_eq!((whole.at, whole.full), (cut.at, cut.full), "{text}");
         (cut.at, cut.full)
     }
 
@@ -205,14 +233,15 @@ mod tests {
         assert_eq!(text("\n\n\n\n\n"), (4, true), "each takes two in JSON");
         assert_eq!(text("\u{1}\u{1}"), (1, true), "each takes six");
         assert_eq!(text(""), (0, false));
-        assert!(matches!(cut_text(&[b'a', 0xff, b'b'], CAPS), Err(EmitError::NotUtf8)));
+        let mut seen = Seen::default();
+        assert!(matches!(cut_text(&[b'a', 0xff, b'b'], CAPS, &mut seen), Err(EmitError::NotUtf8)));
         assert_eq!(
-            cut_text(&"aé".as_bytes()[..2], CAPS).unwrap().at,
+            cut_text(&"aé".as_bytes()[..2], CAPS, &mut Seen::default()).unwrap().at,
             1,
             "half a character waits for the rest"
         );
         assert_eq!(
-            cut_text("é".as_bytes(), Caps { decoded: 1, encoded: 1 }).unwrap().at,
+            cut_text("é".as_bytes(), Caps { decoded: 1, encoded: 1 }, &mut Seen::default()).unwrap().at,
             2,
             "one character always goes"
         );

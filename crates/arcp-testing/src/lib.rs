@@ -12,6 +12,8 @@
 //! | `progress` | `{total, units?}` | progress from 1 to `total`; returns `{"total": total}` |
 //! | `stream` | `{chunks, chunk_bytes, encoding?, fail_at?}` | streams a result: chunk `i` is `chunk_bytes` times the letter `a + i mod 26`; with `fail_at: k` it fails before chunk `k` |
 //! | `kinds` | `{}` | one event of every kind, then the vendor kind `x-vendor.fixture.note`; returns `null` |
+//! | `operate` | `{operations: [{capability, target, cost?, delay_ms?}], stop_on_error?}` | asks for the authority to do each, with `tool_call` and `tool_result`, and tells its cost; returns `{"outcomes": ["ok" or a code, …]}` |
+//! | `delegate` | `{agent, input, lease_request?, lease_constraints?, wait?}` | delegates and waits for the child; returns `{"child_job_id", "final_status", "result"}`, or `{"error": <code>}` |
 //! | `fail` | `{code?, message?, panic?}` | ends in that error, or panics |
 //! | `versioned` | anything | there as `1.0.0` and `2.0.0`; returns `{"version": <its own>}` |
 //! | `whoami` | anything | returns what the agent is told of its job |
@@ -19,6 +21,7 @@
 //! All but `versioned` are there as `1.0.0`. A wrong input ends the job in `INVALID_REQUEST` with a message that names the
 //! field.
 
+mod authority;
 mod events;
 mod identity;
 mod stream;
@@ -37,6 +40,8 @@ pub fn with_fixtures<A>(builder: RuntimeBuilder<A>) -> RuntimeBuilder<A> {
         .agent("kinds@1.0.0", agent_fn(events::kinds))
         .agent("sleep@1.0.0", agent_fn(time::sleep))
         .agent("stubborn@1.0.0", agent_fn(time::stubborn))
+        .agent("operate@1.0.0", agent_fn(authority::operate))
+        .agent("delegate@1.0.0", agent_fn(authority::delegate))
         .agent("fail@1.0.0", agent_fn(identity::fail))
         .agent("versioned@1.0.0", agent_fn(identity::versioned))
         .agent("versioned@2.0.0", agent_fn(identity::versioned))

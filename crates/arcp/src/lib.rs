@@ -74,7 +74,7 @@
 //! | `client` (default) | `arcp-client` | open sessions, submit jobs, follow them |
 //! | `ws` (default) | `arcp-transport-ws` | `ws://` and `wss://` for clients; with `ws-server` for runtimes without axum |
 //! | `stdio` | `arcp-transport-stdio` | a runtime as a child process, over its pipes; with `stdio-server` for the runtime in it |
-//! | `runtime` | `arcp-runtime` | host agents |
+//! | `runtime` | `arcp-runtime` | host agents; with `http`, agents fetch URLs under their leases |
 //! | `axum` | `arcp-axum` | mount a runtime in an axum router |
 //! | always | `arcp-proto`, `arcp-transport` | the wire types, the traits of a link |
 //!

@@ -3,8 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests, but not in what they share")]
 
+mod authority;
 mod axum;
 mod bad_input;
+#[cfg(unix)]
+mod files;
 mod jobs;
 mod lifecycle;
 mod reconnect;
@@ -13,3 +16,4 @@ mod security;
 mod stdio;
 mod support;
 mod tls;
+mod web;

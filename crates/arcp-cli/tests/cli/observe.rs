@@ -88,3 +88,46 @@ fn a_state_that_is_none_is_wrong_usage() {
     exits(&output, 2);
     assert!(text(&output.stderr).contains("pending, running, success"));
 }
+
+#[test]
+fn a_job_that_has_said_more_than_is_kept_can_still_be_cancelled() {
+    let (serving, home) = (serve(&["--buffer-events", "2000"]), tempfile::tempdir().unwrap());
+    let input = r#"{"n":100000000,"size":100}"#;
+    let output = with(&serving, &home, &["submit", "count", "--detach", "--input", input]).output().unwrap();
+    exits(&output, 0);
+    let job = text(&output.stdout).trim().to_owned();
+    loop {
+        let output = with(&serving, &home, &["jobs", "--json"]).output().unwrap();
+        let entry: serde_json::Value = serde_json::from_str(text(&output.stdout).trim()).unwrap();
+        if entry["last_event_seq"].as_u64().unwrap() > 10_000 {
+            break;
+        }
+    }
+    exits(&with(&serving, &home, &["cancel", &job]).output().unwrap(), 0);
+}
+
+#[test]
+fn a_session_that_is_gone_is_said_to_be_and_forgotten() {
+    let (serving, home) = (serve(&[]), tempfile::tempdir().unwrap());
+    let job = detached(&serving, &home);
+    let file = home.path().join("arcp/sessions").join(format!("{job}.json"));
+    let mut record: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    record["session_id"] = "sess_gone".into();
+    std::fs::write(&file, record.to_string()).unwrap();
+    let output = with(&serving, &home, &["cancel", &job]).output().unwrap();
+    exits(&output, 1);
+    assert!(text(&output.stderr).contains("no longer keeps the session"), "{}", text(&output.stderr));
+    assert!(!file.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_job_that_cannot_be_left_for_later_is_told_of_all_the_same() {
+    let (serving, home) = (serve(&[]), tempfile::tempdir().unwrap());
+    let mut submit = with(&serving, &home, &["submit", "sleep", "--detach", "--input", r#"{"ms":600000}"#]);
+    let output = submit.env("XDG_STATE_HOME", "/dev/null/state").output().unwrap();
+    exits(&output, 1);
+    assert!(text(&output.stdout).starts_with("job_"), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("the job runs"), "{}", text(&output.stderr));
+}

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arcp_core::client::{JobEnd, RequestKey};
 use arcp_proto::JobId;
+use arcp_proto::job::Accepted;
 use futures_util::future::{join_all, select_all};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::event::Event;
 
@@ -20,6 +21,7 @@ pub(crate) enum Delivery {
     Event(Event, Option<u64>),
     /// Some events before this are lost.
     Missed,
+
     End(JobEnd),
 }
 
@@ -28,9 +30,16 @@ pub(crate) struct Inbox {
     receiver: mpsc::Receiver<Delivery>,
     /// The place of the last event that the application has taken.
     taken: Arc<AtomicU64>,
+    /// The jobs that it has delegated to.
+    children: watch::Receiver<Vec<Accepted>>,
 }
 
 impl Inbox {
+    /// The jobs that it has delegated to so far.
+    pub(crate) fn children(&self) -> watch::Receiver<Vec<Accepted>> {
+        self.children.clone()
+    }
+
     /// Takes nothing more.
     pub(crate) fn close(&mut self) {
         self.receiver.close();
@@ -52,6 +61,7 @@ struct Outbox {
     request: Option<RequestKey>,
     sender: mpsc::Sender<Delivery>,
     taken: Arc<AtomicU64>,
+    children: Arc<watch::Sender<Vec<Accepted>>>,
     /// The place of the last event that was handed to the queue, or waits for room in it.
     delivered: u64,
 }
@@ -85,10 +95,10 @@ impl Deliveries {
     pub(super) fn queue() -> (Followed, Inbox) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let taken = Arc::new(AtomicU64::new(0));
-        (
-            Followed(Outbox { request: None, sender, taken: Arc::clone(&taken), delivered: 0 }),
-            Inbox { receiver, taken },
-        )
+        let (announce, children) = watch::channel(Vec::new());
+        let (inside, announce) = (Arc::clone(&taken), Arc::new(announce));
+        let outbox = Outbox { request: None, sender, taken: inside, children: announce, delivered: 0 };
+        (Followed(outbox), Inbox { receiver, taken, children })
     }
 
     pub(super) fn follow(&mut self, job_id: JobId, request: RequestKey, followed: Followed) {
@@ -129,9 +139,18 @@ impl Deliveries {
     }
 
     /// Events of a job are lost.
-    pub(super) fn miss(&mut self, job_id: &JobId) {
-        for outbox in self.jobs.get(job_id).into_iter().flatten() {
+    pub(super) fn miss(&mut self, job_id: &JobId, only_for: Option<RequestKey>) {
+        let all = self.jobs.get(job_id).into_iter().flatten();
+        for outbox in all.filter(|outbox| only_for.is_none() || outbox.request == only_for) {
             self.waiting.push_back((outbox.sender.clone(), Delivery::Missed));
+        }
+    }
+
+    /// A job has delegated to another.
+    pub(super) fn child(&mut self, accepted: Accepted) {
+        let parent = accepted.parent_job_id.as_ref().and_then(|parent| self.jobs.get(parent));
+        for outbox in parent.into_iter().flatten() {
+            outbox.children.send_modify(|children| children.push(accepted.clone()));
         }
     }
 

@@ -3,8 +3,9 @@
 use arcp_client::State;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
+use std::future::IntoFuture;
 
-use crate::host::{Host, connect, session, settle};
+use crate::host::{Host, connect, session, session_with, settle};
 
 /// More than the queue of a job and the link hold.
 const MANY: usize = 10_000;
@@ -43,6 +44,36 @@ async fn events_that_nobody_takes_stop_the_reading_and_not_the_writing() {
     }
     host.succeed(json!("in the end"), &job_id).await;
     assert_eq!(job.result::<String>().await.unwrap(), "in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_dropped_takes_no_subscription_with_it_that_is_being_made() {
+    let (client, mut host) = session_with(json!(["subscribe"])).await;
+    let job_id: arcp_client::proto::JobId = "job_1".parse().unwrap();
+    let first = client.subscribe(&job_id).into_future();
+    let (first, ()) = tokio::join!(first, host.accept_subscribe("job_1"));
+    let second = tokio::spawn(client.subscribe(&job_id).into_future());
+    let asked = host.receive_type("job.subscribe").await;
+    drop(first);
+    settle().await;
+    host.subscribed(&asked, "job_1").await;
+    let mut second = second.await.unwrap().unwrap();
+    assert!(host.try_log("still here", &json!("job_1")));
+    assert_eq!(second.next().await.unwrap().to_string(), "info still here");
+    drop(second);
+    host.receive_type("job.unsubscribe").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_whose_future_was_dropped_is_ended() {
+    let (client, mut host) = session_with(json!(["subscribe"])).await;
+    let job_id = "job_1".parse().unwrap();
+    let mut subscribing = client.subscribe(&job_id).into_future();
+    assert!((&mut subscribing).now_or_never().is_none());
+    let asked = host.receive_type("job.subscribe").await;
+    drop(subscribing);
+    host.subscribed(&asked, "job_1").await;
+    host.receive_type("job.unsubscribe").await;
 }
 
 /// Pitfall 12.

@@ -27,6 +27,17 @@ pub(crate) async fn session() -> (Client, Host) {
     session_of(connect, listener).await
 }
 
+/// Both ends of an open session with these features.
+pub(crate) async fn session_with(features: Value) -> (Client, Host) {
+    let (connect, listener) = connect();
+    let (client, host) = tokio::join!(connect, async {
+        let mut host = Host::accept(listener).await;
+        host.welcome_with(json!({ "resume_token": "rt_1", "capabilities": { "features": features } })).await;
+        host
+    });
+    (client.unwrap(), host)
+}
+
 pub(crate) async fn session_of(connect: Connect, listener: MemoryListener) -> (Client, Host) {
     let (client, host) = tokio::join!(connect, async {
         let mut host = Host::accept(listener).await;
@@ -107,6 +118,17 @@ impl Host {
     pub(crate) async fn accepted(&mut self, submit: &Value, job_id: &str) {
         let payload = json!({ "job_id": job_id, "lease": {}, "request_id": submit["id"] });
         self.say("job.accepted", payload, &json!(job_id)).await;
+    }
+
+    /// Accepts the subscription that comes next.
+    pub(crate) async fn accept_subscribe(&mut self, job_id: &str) {
+        let asked = self.receive_type("job.subscribe").await;
+        self.subscribed(&asked, job_id).await;
+    }
+
+    pub(crate) async fn subscribed(&mut self, asked: &Value, job_id: &str) {
+        let payload = json!({ "job_id": job_id, "current_status": "running", "request_id": asked["id"] });
+        self.say("job.subscribed", payload, &json!(job_id)).await;
     }
 
     /// A job of this session.

@@ -27,10 +27,12 @@ pub enum Event {
     /// Another session is open in place of one that is gone. The jobs that it followed are subscribed to from where they were:
     /// each event is still told once. They can no longer be cancelled (§7.4).
     Renewed(Opened),
-    /// Events of a job were no longer kept when another session took it up: they will not be told. The job's others follow.
+    /// Events of a job are no longer kept by the runtime and were not told: they will not be. The job's others follow.
     Missed {
         /// The job.
         job_id: JobId,
+        /// Who it is for, as with [`Event::Job`].
+        only_for: Option<RequestKey>,
     },
     /// How far has the application come? Tell [`acknowledge`](super::Session::acknowledge).
     AcknowledgeDue,
@@ -63,6 +65,8 @@ pub enum Event {
         /// What the runtime granted.
         accepted: Box<Accepted>,
     },
+    /// A job of this session has delegated (§10): the child is a job of this session too, and what it says is told.
+    Delegated(Box<Accepted>),
     /// A cancellation was acknowledged (§7.4), or its job has ended.
     CancelAcknowledged {
         /// The cancel.

@@ -73,6 +73,11 @@ impl Session {
         let resumed = self.standing.session_id.is_some();
         self.stand(now, &welcome, session_id.clone(), features.clone(), away);
         self.phase = Phase::Open;
+        // Before anything that may subscribe again.
+        for job_id in std::mem::take(&mut self.unsubscribes) {
+            self.say_unsubscribe(now, job_id);
+        }
+        self.address_requests();
         let Welcome { runtime, capabilities, .. } = welcome;
         let opened = Opened { session_id, runtime, features, agents: capabilities.agents };
         match away {
@@ -87,7 +92,7 @@ impl Session {
                 self.take_up_all(now);
             }
         }
-        self.open_requests();
+        self.send_waiting();
     }
 
     fn handshake_refused(&mut self, now: Now, error: ErrorPayload) {

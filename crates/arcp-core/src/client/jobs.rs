@@ -2,12 +2,19 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use arcp_proto::event::MISSED;
 use arcp_proto::job::{Accepted, Event as JobEvent, JobError};
 use arcp_proto::{DecodeError, Envelope, JobId, MessageType};
 
 use super::renew::{Followed, News};
 use super::{Event, JobEnd, RequestKey, Session};
 use crate::time::Now;
+
+/// The body of the event that stands for others.
+#[derive(serde::Deserialize)]
+struct Missed {
+    next_index: u64,
+}
 
 /// Messages that may wait for the `job.accepted` of their job.
 const MAX_EARLY: usize = 65_536;
@@ -64,7 +71,11 @@ impl Session {
     pub(super) fn handle_accepted(&mut self, now: Now, accepted: Accepted, next_index: Option<u64>) {
         let job_id = accepted.job_id.clone();
         if accepted.parent_job_id.is_some() {
-            // A delegated job: it never answers a submit (§10).
+            // A delegated job: it never answers a submit (§10). It may be told again after a resume.
+            if self.jobs.knows(&job_id) {
+                return;
+            }
+            self.events.push_back(Event::Delegated(Box::new(accepted)));
             self.begin(None, job_id, Followed::submitted(None));
             return;
         }
@@ -72,7 +83,7 @@ impl Session {
         match answered.map(|open| (open.key, open.renewed)) {
             Some((Some(request), renewed)) => {
                 self.events.push_back(Event::Accepted { request, accepted: Box::new(accepted) });
-                if renewed && next_index.is_some() {
+                if renewed && next_index.is_some() && !self.jobs.live.contains_key(&job_id) {
                     // It was accepted in the session before this one, and has begun: its beginning is asked for.
                     self.jobs.put_past(job_id.clone());
                     self.begin(Some(request), job_id.clone(), Followed::submitted(Some(0)));
@@ -136,6 +147,11 @@ impl Session {
             tracing::debug!("job.event without a job_id ignored");
             return;
         };
+        if event.kind.as_str() == MISSED
+            && let Ok(missed) = event.body.decode::<Missed>()
+        {
+            return self.handle_missed(job_id, missed.next_index);
+        }
         let event_seq = envelope.event_seq;
         self.tell(job_id.clone(), Event::Job { job_id, event_seq, event, only_for: None });
     }

@@ -6,7 +6,7 @@ use arcp_proto::session::{Jobs as Page, ListJobs};
 
 use super::renew::Followed;
 use super::requests::Kind;
-use super::{Event, RequestKey, Session};
+use super::{Event, Phase, RequestKey, Session};
 use crate::time::Now;
 
 impl Session {
@@ -29,9 +29,15 @@ impl Session {
     /// Ends a subscription; there is no answer, and nothing more is told of the job.
     pub fn unsubscribe(&mut self, now: Now, job_id: JobId) {
         self.jobs.put_past(job_id.clone());
-        self.say_if_open(now, &Unsubscribe { job_id: job_id.clone() }, |envelope| {
-            envelope.job_id = Some(job_id)
-        });
+        if matches!(self.phase, Phase::Open) {
+            self.say_unsubscribe(now, job_id);
+        } else {
+            self.unsubscribes.push(job_id);
+        }
+    }
+
+    pub(super) fn say_unsubscribe(&mut self, now: Now, job_id: JobId) {
+        self.say(now, &Unsubscribe { job_id: job_id.clone() }, |envelope| envelope.job_id = Some(job_id));
     }
 
     pub(super) fn handle_jobs(&mut self, page: Page) {
@@ -41,7 +47,7 @@ impl Session {
         }
     }
 
-    pub(super) fn handle_subscribed(&mut self, subscribed: Subscribed, next_index: Option<u64>) {
+    pub(super) fn handle_subscribed(&mut self, now: Now, subscribed: Subscribed, next_index: Option<u64>) {
         let job_id = subscribed.job_id.clone();
         let answered = self.requests.subscribed(subscribed.request_id.as_ref(), &job_id);
         match answered.and_then(|open| Some((open.key?, open.kind))) {
@@ -53,6 +59,9 @@ impl Session {
             }
             _ => {
                 tracing::debug!(%job_id, "job.subscribed answers no open request, ignored");
+                if !self.jobs.live.contains_key(&job_id) {
+                    self.say_unsubscribe(now, job_id.clone());
+                }
                 self.disown(job_id);
             }
         }

@@ -24,6 +24,8 @@ pub(super) struct Followed {
     skip: u64,
     /// Messages that come again for a subscription that was made while the job was followed, and for it alone.
     again: Option<(RequestKey, u64)>,
+    /// The place of which it is known whether events before it are missing.
+    missed_before: Option<u64>,
     /// Whether it is about to be taken up: everything comes again then.
     pub(super) taking_up: bool,
 }
@@ -38,6 +40,7 @@ impl Followed {
             next: Some(next_index.unwrap_or(0)),
             skip: 0,
             again: None,
+            missed_before: None,
             taking_up: false,
         }
     }
@@ -51,6 +54,7 @@ impl Followed {
             next: next_index,
             skip: 0,
             again: None,
+            missed_before: None,
             taking_up: false,
         }
     }
@@ -89,6 +93,25 @@ impl Followed {
         };
     }
 
+    /// The runtime says that what is before a place is no longer kept, as far as it was not sent. Gives who is to be told.
+    fn miss(&mut self, next_index: u64) -> News {
+        if self.taking_up || self.missed_before == Some(next_index) {
+            return News::None;
+        }
+        self.skip = 0;
+        match (self.again.take(), self.next) {
+            (Some((request, _)), Some(next)) if next_index < next => {
+                self.again = Some((request, next - next_index));
+                News::For(request)
+            }
+            _ => {
+                self.next = self.next.map(|_| next_index);
+                self.missed_before = Some(next_index);
+                News::ForAll
+            }
+        }
+    }
+
     /// Whether what was told can be told from what was not when the history comes.
     fn has_place(&self) -> bool {
         self.counted_here || self.next.is_some()
@@ -105,10 +128,12 @@ impl Followed {
         let missing = match (self.next, next_index) {
             (Some(next), Some(index)) if index <= next => {
                 self.skip = next - index;
+                self.missed_before = Some(index); // what is missing there was told before
                 false
             }
             (Some(_), Some(index)) => {
                 self.next = Some(index);
+                self.missed_before = Some(index);
                 true
             }
             _ => !self.counted_here,
@@ -144,6 +169,7 @@ impl Session {
             self.events.push_back(Event::Interrupted { request });
         }
         self.jobs.drop_early();
+        self.unsubscribes.clear();
         for followed in self.jobs.live.values_mut() {
             followed.own = false;
             followed.again = None;
@@ -181,7 +207,17 @@ impl Session {
         let Some(followed) = self.jobs.live.get_mut(&job_id) else { return };
         if followed.taken_up(next_index) {
             tracing::warn!(%job_id, "events of the job are no longer kept by the runtime");
-            self.events.push_back(Event::Missed { job_id });
+            self.events.push_back(Event::Missed { job_id, only_for: None });
+        }
+    }
+
+    /// The runtime says that events of a job are no longer kept.
+    pub(super) fn handle_missed(&mut self, job_id: JobId, next_index: u64) {
+        let news = self.jobs.live.get_mut(&job_id).map_or(News::None, |followed| followed.miss(next_index));
+        match news {
+            News::None => {}
+            News::ForAll => self.events.push_back(Event::Missed { job_id, only_for: None }),
+            News::For(request) => self.events.push_back(Event::Missed { job_id, only_for: Some(request) }),
         }
     }
 

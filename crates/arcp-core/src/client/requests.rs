@@ -115,8 +115,8 @@ impl Session {
         }
     }
 
-    /// The session is open: what was asked before may go out, now with its session id.
-    pub(super) fn open_requests(&mut self) {
+    /// The session is open: what was asked before is asked in it.
+    pub(super) fn address_requests(&mut self) {
         let session_id = self.session_id();
         for waiting in &mut self.requests.waiting {
             if let Ok(mut envelope) = arcp_proto::Envelope::decode(waiting.frame.clone()) {
@@ -124,7 +124,6 @@ impl Session {
                 waiting.frame = envelope.encode();
             }
         }
-        self.send_waiting();
     }
 
     /// Sends what may be sent: towards a runtime that does not name requests, one submit at a time.

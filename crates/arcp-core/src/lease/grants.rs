@@ -6,7 +6,7 @@ use arcp_proto::{Lease, namespace};
 
 use super::pattern::{BadPattern, Pattern};
 use super::subset::covers_within;
-use super::target::Target;
+use super::target::{Kind, Target};
 
 /// How many patterns a lease may have, over all its capabilities but `cost.budget`.
 pub const MAX_PATTERNS: usize = 1_024;
@@ -26,6 +26,9 @@ pub enum BadGrants {
     /// More than [`MAX_LEASE_BYTES`].
     #[error("more than {MAX_LEASE_BYTES} bytes of patterns")]
     TooLong,
+    /// A capability that is not known.
+    #[error("[{0:?}]: not a capability that is known; vendors' begin with {prefix}", prefix = namespace::VENDOR_PREFIX)]
+    Capability(String),
     /// One of the patterns is none.
     #[error("[{capability:?}][{index}]: {reason}")]
     Pattern {
@@ -70,6 +73,9 @@ impl Grants {
         }
         let mut grants = BTreeMap::new();
         for (capability, texts) in patterned() {
+            if Kind::of(capability).is_none() {
+                return Err(BadGrants::Capability(capability.to_owned()));
+            }
             let mut patterns = Vec::with_capacity(texts.len());
             for (index, text) in texts.iter().enumerate() {
                 let pattern = Pattern::parse(capability, text).map_err(|reason| BadGrants::Pattern {
@@ -82,6 +88,11 @@ impl Grants {
             grants.insert(capability.to_owned(), patterns);
         }
         Ok(Self(grants))
+    }
+
+    /// Whether the lease names `capability`, be it without a pattern.
+    pub fn names(&self, capability: &str) -> bool {
+        self.0.contains_key(capability)
     }
 
     /// The patterns under `capability`, in the order of the lease.
@@ -107,6 +118,13 @@ impl Grants {
     /// a pattern that stands here as well never is.
     pub fn covers(&self, child: &Self) -> Result<(), NotCovered> {
         self.covers_within(child, MAX_EFFORT)
+    }
+
+    /// The same without one capability.
+    pub(super) fn without(&self, capability: &str) -> Self {
+        let mut grants = self.0.clone();
+        grants.remove(capability);
+        Self(grants)
     }
 
     fn covers_within(&self, child: &Self, mut effort: usize) -> Result<(), NotCovered> {
@@ -146,7 +164,11 @@ mod tests {
             bad(&[("fs.read", "/a"), ("fs.read", "/b/**"), ("fs.read", "../secret")]),
             "[\"fs.read\"][2]: not an absolute path"
         );
-        assert_eq!(bad(&[("fs.delete", "/a")]), "[\"fs.delete\"][0]: no capability with targets");
+        assert!(bad(&[("fs.delete", "/a")]).starts_with("[\"fs.delete\"]: not a capability that is known"));
+        for name in ["", "fs", "x-vendor.", "cost.budgets"] {
+            let lease = serde_json::from_value(serde_json::json!({ name: [] })).unwrap();
+            assert!(matches!(Grants::parse(&lease), Err(BadGrants::Capability(_))), "{name}");
+        }
     }
 
     #[test]

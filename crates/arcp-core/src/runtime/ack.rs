@@ -30,7 +30,7 @@ impl Runtime {
             value: None,
         };
         if let Ok(draft) = Draft::new(EventKind::Status, now.wall, &status) {
-            self.append_event(now, job_key, draft);
+            self.append_event(job_key, draft);
         }
     }
 }

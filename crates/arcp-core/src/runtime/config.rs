@@ -7,6 +7,7 @@ use arcp_proto::session::Peer;
 use arcp_proto::{Feature, Features};
 
 use super::Agents;
+use crate::lease::ModelPolicy;
 use crate::observation::{ObservationPolicy, SamePrincipal};
 
 /// The configuration of a [`Runtime`](super::Runtime).
@@ -20,6 +21,8 @@ pub struct Config {
     pub features: Features,
     /// Who may see whose jobs; only their own, if nothing is said.
     pub observation: Arc<dyn ObservationPolicy>,
+    /// What a lease that does not name `model.use` means.
+    pub models: ModelPolicy,
     /// The limits.
     pub limits: Limits,
 }
@@ -32,6 +35,7 @@ impl Config {
             agents,
             features: implemented_features(),
             observation: Arc::new(SamePrincipal),
+            models: ModelPolicy::default(),
             limits: Limits::default(),
         }
     }
@@ -45,6 +49,8 @@ pub fn implemented_features() -> Features {
         Feature::ListJobs,
         Feature::Subscribe,
         Feature::LeaseExpiresAt,
+        Feature::CostBudget,
+        Feature::ModelUse,
         Feature::Progress,
         Feature::ResultChunk,
         Feature::AgentVersions,
@@ -97,6 +103,8 @@ pub struct Limits {
     pub history_bytes: usize,
     /// Answers that wait to be sent over one connection; at the limit nothing more is read from it. 256.
     pub answers: usize,
+    /// The same in bytes; one answer may go beyond it. 1 MiB.
+    pub answer_bytes: usize,
     /// The payload of one event or inline result, in bytes; a larger event is refused to the agent, a larger result
     /// ends its job in `INTERNAL_ERROR`. 1,000,000: a frame stays below the 1 MiB that published clients read.
     pub payload_bytes: usize,
@@ -107,6 +115,10 @@ pub struct Limits {
     pub result_bytes: usize,
     /// How long a job may go on after it was cancelled or has run out of time; then its task is aborted. 30 s.
     pub cancel_grace: Duration,
+    /// How long a job may go on after its lease has expired; then its task is aborted. 5 s.
+    pub expiry_grace: Duration,
+    /// How deep jobs may delegate: a job that a client submitted is at depth 0, and one at this depth may not delegate. 8.
+    pub delegation_depth: usize,
     /// How long an `idempotency_key` is remembered. 24 h.
     pub idempotency_window: Duration,
     /// Keys that are remembered; the oldest are forgotten early. 100,000.
@@ -135,10 +147,13 @@ impl Default for Limits {
             history_events: 65_536,
             history_bytes: 256 << 20,
             answers: 256,
+            answer_bytes: 1 << 20,
             payload_bytes: 1_000_000,
             chunk_bytes: 512 << 10,
             result_bytes: 256 << 20,
             cancel_grace: Duration::from_secs(30),
+            expiry_grace: Duration::from_secs(5),
+            delegation_depth: 8,
             idempotency_window: Duration::from_secs(24 * 60 * 60),
             idempotency_keys: 100_000,
             finished_jobs: 10_000,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use arcp_proto::session::{Peer, Resume};
 use arcp_proto::{ByteString, Features, MessageId};
 
-use super::{Close, SessionKey};
+use super::{Close, Limits, SessionKey};
 use crate::time::Instant;
 
 pub(super) struct Connection {
@@ -13,6 +13,8 @@ pub(super) struct Connection {
     pub(super) handshake_deadline: Instant,
     /// Messages without a number, in order.
     pub(super) answers: VecDeque<Answer>,
+    /// Their size.
+    pub(super) answer_bytes: usize,
     /// Set once nothing more is to be said and nothing more is heard.
     pub(super) close: Option<Close>,
     /// Whether the close has been handed out: nothing follows it.
@@ -64,6 +66,7 @@ impl Connection {
             phase: Phase::Hello,
             handshake_deadline,
             answers: VecDeque::new(),
+            answer_bytes: 0,
             close: None,
             closed: false,
             woken: false,
@@ -73,6 +76,11 @@ impl Connection {
             said: now,
             beat: None,
         }
+    }
+
+    /// Whether there is room for another answer.
+    pub(super) fn takes_requests(&self, limits: &Limits) -> bool {
+        self.answers.len() < limits.answers && self.answer_bytes < limits.answer_bytes
     }
 
     /// Whether its close is decided, be it that something has still to be sent before.

@@ -61,6 +61,7 @@ impl Connections {
         if let Some(connection) = self.by_key.get_mut(&key)
             && !connection.is_closing()
         {
+            connection.answer_bytes += frame.len();
             connection.answers.push_back(Answer { frame, position, after });
             self.wake(key, events);
         }

@@ -1,9 +1,13 @@
 //! What a runtime machine asks of the world around it.
 
+use std::sync::Arc;
+
 use arcp_proto::session::Peer;
 use arcp_proto::{BearerToken, JobId, Json, Lease, LeaseConstraints, SessionId, TraceContext, TraceId};
 
+use super::log::Entry;
 use super::{ConnectionKey, JobKey, ResolvedAgent};
+use crate::lease::Authority;
 use crate::principal::Principal;
 
 /// Something that the driver of a [`Runtime`](super::Runtime) has to do.
@@ -32,6 +36,13 @@ pub enum Event {
     Stop(JobKey, StopCause),
     /// The job has ended while its agent was still running: end its task.
     Abort(JobKey),
+    /// A job that another one delegated has ended (§10); this is its terminal message.
+    ChildEnded {
+        /// The job that has ended.
+        child: JobKey,
+        /// How.
+        end: Arc<Entry>,
+    },
     /// The agent of a job may emit again.
     Wake(JobKey),
 }
@@ -73,4 +84,6 @@ pub struct JobSpec {
     pub lease: Lease,
     /// Bounds on that.
     pub lease_constraints: LeaseConstraints,
+    /// What decides on both.
+    pub authority: Arc<Authority>,
 }

@@ -25,13 +25,10 @@ pub enum AuthenticationError {
     Unavailable,
 }
 
-struct Refusal {
-    code: ErrorCode,
-    message: String,
-}
+type Refusal = ErrorPayload;
 
 fn refusal(code: ErrorCode, message: impl Into<String>) -> Refusal {
-    Refusal { code, message: message.into() }
+    ErrorPayload::new(code, message)
 }
 
 impl Runtime {
@@ -40,15 +37,13 @@ impl Runtime {
         let received = match incoming.0 {
             Ok(received) => received,
             Err(bad) => {
-                let code = ErrorCode::InvalidRequest;
-                return self.refuse_handshake(now, connection_key, code, &bad.reason, bad.request_id);
+                let error = refusal(ErrorCode::InvalidRequest, bad.reason);
+                return self.refuse_handshake(now, connection_key, error, bad.request_id);
             }
         };
         let request_id = received.envelope.id.clone();
         match introduction(received) {
-            Err(Refusal { code, message }) => {
-                self.refuse_handshake(now, connection_key, code, &message, Some(request_id));
-            }
+            Err(error) => self.refuse_handshake(now, connection_key, error, Some(request_id)),
             Ok((introduction, token)) => {
                 let client = introduction.client.clone();
                 if let Some(connection) = self.connections.by_key_mut(connection_key) {
@@ -86,9 +81,7 @@ impl Runtime {
         };
         match opened {
             Ok(()) => self.events.push_back(Event::Read(connection_key)),
-            Err(Refusal { code, message }) => {
-                self.refuse_handshake(now, connection_key, code, &message, Some(request_id));
-            }
+            Err(error) => self.refuse_handshake(now, connection_key, error, Some(request_id)),
         }
     }
 
@@ -100,10 +93,9 @@ impl Runtime {
         introduction: Introduction,
     ) -> Result<(), Refusal> {
         let token = self.ids.resume_token();
+        let resumed_at = introduction.resume.as_ref().map(|resume| resume.last_event_seq);
         let session_key = match introduction.resume {
-            Some(resume) => self
-                .resume(now, connection_key, &principal, &resume, token.digest())
-                .map_err(|error| refusal(error.code, error.message))?,
+            Some(resume) => self.resume(now, connection_key, &principal, &resume, token.digest())?,
             None => self.open_new(now, principal, &introduction.features, &token)?,
         };
         if let Some(connection) = self.connections.by_key_mut(connection_key) {
@@ -119,6 +111,9 @@ impl Runtime {
         self.record_session(session_key);
         self.start_heartbeat(now, connection_key);
         self.welcome(now, connection_key, session_key, token);
+        if let Some(last_event_seq) = resumed_at {
+            self.announce_again(now, session_key, last_event_seq);
+        }
         self.connections.wake(connection_key, &mut self.events);
         Ok(())
     }
@@ -192,13 +187,23 @@ impl Runtime {
         match &connection.phase {
             Phase::Hello => {
                 let message = "no session.hello within the handshake timeout";
-                self.refuse_handshake(now, connection_key, ErrorCode::Unauthenticated, message, None);
+                self.refuse_handshake(
+                    now,
+                    connection_key,
+                    refusal(ErrorCode::Unauthenticated, message),
+                    None,
+                );
             }
             Phase::Authenticating(introduction) => {
                 // The client was in time, the authenticator was not: as good as one that is down.
                 let request_id = Some(introduction.request_id.clone());
                 let message = AuthenticationError::Unavailable.to_string();
-                self.refuse_handshake(now, connection_key, ErrorCode::InternalError, &message, request_id);
+                self.refuse_handshake(
+                    now,
+                    connection_key,
+                    refusal(ErrorCode::InternalError, message),
+                    request_id,
+                );
             }
             Phase::Open(_) | Phase::Closing => {}
         }
@@ -208,13 +213,11 @@ impl Runtime {
         &mut self,
         now: Now,
         connection_key: ConnectionKey,
-        code: ErrorCode,
-        message: &str,
+        error: ErrorPayload,
         request_id: Option<MessageId>,
     ) {
-        tracing::debug!(%code, message, "handshake refused");
+        tracing::debug!(%error, "handshake refused");
         self.handshaking.remove(&connection_key);
-        let error = ErrorPayload::new(code, message);
         self.answer_error(now, connection_key, None, wire::Error { error, request_id, job_id: None });
         if let Some(connection) = self.connections.by_key_mut(connection_key) {
             connection.phase = Phase::Closing;

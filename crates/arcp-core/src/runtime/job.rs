@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use arcp_proto::event::{BUDGET_REMAINING, EventKind, Metric};
 use arcp_proto::job::{Accepted, FinalStatus, JobError, JobResult};
-use arcp_proto::{ErrorCode, ErrorPayload, Json, MessageType, Payload};
+use arcp_proto::{
+    Amount, Currency, ErrorCode, ErrorPayload, Json, MessageType, Payload, SessionId, TraceContext,
+};
 
-use super::log::{Draft, Entry, JobHead, JobLog};
+use super::log::{Cost, Draft, Entry, JobHead, JobLog};
 use super::result::ResultStream;
 use super::timers::Timer;
-use super::{Event, JobKey, Runtime, SessionKey, StopCause, Write};
+use super::{Event, JobKey, JobSpec, Runtime, SessionKey, StopCause, Write};
+use crate::lease::{Authority, Reservation};
 use crate::principal::Principal;
 use crate::time::{Instant, Now};
 
@@ -17,10 +21,22 @@ pub(super) struct Job {
     pub(super) principal: Principal,
     /// The session that submitted it, and the only one that may cancel it (§7.4).
     pub(super) owner: SessionKey,
+    pub(super) session_id: SessionId,
+    pub(super) trace_context: Option<TraceContext>,
     /// The sessions that are sent its messages.
     pub(super) followers: Vec<Follower>,
     /// What its submitter was told, but for the request's id.
     pub(super) accepted: Accepted,
+    /// What it may do.
+    pub(super) authority: Arc<Authority>,
+    /// The job that delegated to it.
+    pub(super) parent: Option<JobKey>,
+    /// The jobs that it has delegated to and that have not ended.
+    pub(super) children: Vec<JobKey>,
+    /// How many jobs are above it.
+    pub(super) depth: usize,
+    /// What its agent is started with, until it is.
+    pub(super) waiting_to_start: Option<Box<JobSpec>>,
     /// Whether an idempotency key keeps it.
     pub(super) keyed: bool,
     /// Whether it would be forgotten by now, but for its key.
@@ -43,8 +59,13 @@ pub(super) struct Job {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Follower {
     pub(super) session: SessionKey,
-    /// Whether it submitted the job: then its agent waits for this session's reader, and unsubscribing does not end it.
+    /// Whether it submitted the job, be it as the second with one key: then unsubscribing does not end it.
     submitted: bool,
+    /// Whether the agent waits for this session's reader.
+    paces: bool,
+    /// The place in the job's log of the next entry that it is to be shown, if it reads the log; otherwise it is shown what
+    /// comes as it comes.
+    pub(super) behind: Option<u64>,
 }
 
 /// A job that has been told to stop, and with what it will end.
@@ -100,16 +121,24 @@ impl Job {
     pub(super) fn new(
         head: JobHead,
         principal: Principal,
-        owner: SessionKey,
+        (owner, session_id): (SessionKey, SessionId),
         accepted: Accepted,
+        authority: Arc<Authority>,
         keyed: bool,
     ) -> Self {
         Self {
             head: Arc::new(head),
             principal,
             owner,
-            followers: vec![Follower { session: owner, submitted: true }],
+            session_id,
+            trace_context: None,
+            followers: vec![Follower { session: owner, submitted: true, paces: true, behind: None }],
             accepted,
+            authority,
+            parent: None,
+            children: Vec::new(),
+            depth: 0,
+            waiting_to_start: None,
             keyed,
             outlived: false,
             timers: Vec::new(),
@@ -134,7 +163,7 @@ impl Job {
                 false
             }
             None => {
-                self.followers.push(Follower { session, submitted });
+                self.followers.push(Follower { session, submitted, paces: false, behind: None });
                 true
             }
         }
@@ -154,29 +183,79 @@ impl Runtime {
     /// # Errors
     /// When the job has ended or the event is too large; nothing has happened then.
     pub fn emit(&mut self, now: Now, job_key: JobKey, draft: Draft) -> Result<Flow, EmitError> {
+        self.emit_paid(now, job_key, draft, None)
+    }
+
+    /// Takes the metric that tells what a cost has come to for which money was set aside: it is spent of that (§9.6).
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit); what was set aside goes back then.
+    pub fn emit_settled(
+        &mut self,
+        now: Now,
+        job_key: JobKey,
+        draft: Draft,
+        reservation: Reservation,
+    ) -> Result<Flow, EmitError> {
+        self.emit_paid(now, job_key, draft, Some(reservation))
+    }
+
+    fn emit_paid(
+        &mut self,
+        now: Now,
+        job_key: JobKey,
+        mut draft: Draft,
+        reservation: Option<Reservation>,
+    ) -> Result<Flow, EmitError> {
         let limit = self.config.limits.payload_bytes;
-        self.jobs.get(&job_key).filter(|job| !job.has_ended()).ok_or(EmitError::Ended)?;
+        let job = self.jobs.get(&job_key).filter(|job| !job.has_ended()).ok_or(EmitError::Ended)?;
         if draft.payload.len() > limit {
             return Err(EmitError::TooLarge { bytes: draft.payload.len(), limit });
         }
-        self.append_event(now, job_key, draft);
+        let charged = draft.cost.take().and_then(|Cost { currency, amount }| {
+            let remaining = match reservation {
+                Some(reservation) if *reservation.currency() == currency => reservation.settle(amount),
+                _ => job.authority.charge(&currency, amount),
+            };
+            Some((currency, remaining?))
+        });
+        self.append_event(job_key, draft);
+        if let Some((currency, remaining)) = charged {
+            self.tell_remaining(now, job_key, &currency, remaining);
+        }
         self.tell_lag(now, job_key);
         Ok(self.flow(job_key))
     }
 
-    pub(super) fn append_event(&mut self, now: Now, job_key: JobKey, draft: Draft) {
+    /// Tells what remains of a budget (§9.6).
+    pub(super) fn tell_remaining(
+        &mut self,
+        now: Now,
+        job_key: JobKey,
+        currency: &Currency,
+        remaining: Amount,
+    ) {
+        let mut metric = Metric::new(BUDGET_REMAINING, remaining);
+        metric.unit = Some(currency.to_string());
+        if let Ok(draft) = Draft::new(EventKind::Metric, now.wall, &metric) {
+            self.append_event(job_key, draft);
+        }
+    }
+
+    pub(super) fn append_event(&mut self, job_key: JobKey, draft: Draft) {
         let Some(job) = self.jobs.get(&job_key) else { return };
         let entry = Entry {
             job: Arc::clone(&job.head),
             index: job.next_index,
             message_type: MessageType::JobEvent,
             kind: Some(draft.kind),
+            feature: draft.feature,
             ts: draft.ts,
             payload: draft.payload,
             plain: None,
             position: self.writes.position(),
         };
-        self.append(now, job_key, entry);
+        self.append(job_key, entry);
     }
 
     /// Whether the agent of a job has to wait, and if so, has it woken later.
@@ -187,9 +266,11 @@ impl Runtime {
             return Flow::Wait;
         }
         let mut flow = Flow::Continue;
-        for follower in job.followers.iter().filter(|follower| follower.submitted) {
+        for follower in job.followers.iter().filter(|follower| follower.paces) {
             let Some(session) = self.sessions.by_key_mut(follower.session) else { continue };
-            if session.is_full(limits) {
+            let unread = follower.behind.map_or(0, |index| job.next_index - index);
+            let unread = session.connection.is_some() && unread >= limits.send_window_events as u64;
+            if unread || session.is_full(limits) {
                 // An agent may emit without waiting, from several tasks at once: it is woken once.
                 if !session.waiting.contains(&job_key) {
                     session.waiting.push(job_key);
@@ -205,7 +286,11 @@ impl Runtime {
     ///
     /// A job that was told to stop ends in that, whatever its agent came to in the meantime.
     pub fn finish(&mut self, now: Now, job_key: JobKey, outcome: Outcome) {
-        let Some(job) = self.jobs.get(&job_key).filter(|job| !job.has_ended()) else { return };
+        if self.jobs.get(&job_key).is_none_or(Job::has_ended) {
+            return;
+        }
+        self.end_children(now, job_key);
+        let Some(job) = self.jobs.get(&job_key) else { return };
         let (status, payload, message_type) = match (&job.stopping, outcome) {
             (Some(stopping), _) => self.error_message(now, stopping.final_status(), stopping.error()),
             (None, Outcome::Success(result)) => match self.streamed_end(now, job_key, &result) {
@@ -280,6 +365,7 @@ impl Runtime {
             index: job.next_index,
             message_type,
             kind: None,
+            feature: None,
             ts: now.wall,
             payload,
             plain: None,
@@ -287,18 +373,23 @@ impl Runtime {
         };
         entry.plain = plain.map(|plain| entry.instead(plain));
         let job_id = job.head.job_id.clone();
-        let entry = self.append(now, job_key, entry);
+        let entry = self.append(job_key, entry);
         self.writes.push(Write::JobEnded(job_id, status.clone()));
         let Some(job) = self.jobs.get_mut(&job_key) else { return };
-        job.terminal = Some(entry);
+        job.terminal = Some(Arc::clone(&entry));
+        job.waiting_to_start = None;
         job.result = None;
         job.ended = Some(status);
         for (at, timer) in job.timers.drain(..) {
             self.timers.clear(at, timer);
         }
-        let owner = job.owner;
+        let (owner, parent) = (job.owner, job.parent);
         let principal = job.principal.clone();
-        for follower in std::mem::take(&mut job.followers) {
+        // Who reads the log goes on until it has read its end.
+        let (reading, caught_up): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut job.followers).into_iter().partition(|follower| follower.behind.is_some());
+        job.followers = reading;
+        for follower in caught_up {
             if let Some(session) = self.sessions.by_key_mut(follower.session) {
                 session.following.retain(|key| *key != job_key);
             }
@@ -307,13 +398,16 @@ impl Runtime {
             session.running -= 1;
         }
         self.sessions.job_ended(&principal);
+        if let Some(parent) = parent {
+            self.child_has_ended(now, job_key, parent, &entry);
+        }
         self.finished.push_back(job_key);
         self.history_of_ended.push_back(job_key);
         self.forget_finished_jobs();
     }
 
     /// Stores an entry, shows it to every follower, and keeps it for later ones.
-    fn append(&mut self, now: Now, job_key: JobKey, entry: Entry) -> Arc<Entry> {
+    fn append(&mut self, job_key: JobKey, entry: Entry) -> Arc<Entry> {
         let entry = Arc::new(entry);
         self.writes.append(Arc::clone(&entry));
         let followers = match self.jobs.get_mut(&job_key) {
@@ -323,8 +417,19 @@ impl Runtime {
             }
             None => Vec::new(),
         };
-        for follower in &followers {
-            self.show(follower.session, &entry);
+        let mut followers = followers;
+        for follower in followers.iter_mut().filter(|follower| follower.behind.is_none()) {
+            let limits = &self.config.limits;
+            match self.sessions.by_key_mut(follower.session) {
+                // It does not keep up: it is shown the rest as it takes it, and costs nobody anything.
+                Some(session) if !follower.paces && session.is_backlogged(limits) => {
+                    follower.behind = Some(entry.index);
+                    if !session.behind.contains(&job_key) {
+                        session.behind.push(job_key);
+                    }
+                }
+                _ => self.show(follower.session, &entry),
+            }
         }
         if let Some(job) = self.jobs.get_mut(&job_key) {
             job.followers = followers;
@@ -334,7 +439,6 @@ impl Runtime {
             self.history_bytes += entry.payload.len();
             self.forget_history(job_key);
         }
-        self.cut_slow_readers(now);
         entry
     }
 
@@ -345,9 +449,6 @@ impl Runtime {
             && let Some(connection) = session.connection
         {
             self.connections.wake(connection, &mut self.events);
-        }
-        if session.is_overfull(&self.config.limits) && !self.too_slow.contains(&session_key) {
-            self.too_slow.push(session_key);
         }
     }
 
@@ -375,8 +476,23 @@ impl Runtime {
         }
         job.stopping = Some(Stopping { cause, reason });
         self.events.push_back(Event::Stop(job_key, cause));
-        let deadline = now.monotonic + self.config.limits.cancel_grace;
-        self.set_job_timer(job_key, deadline, Timer::Grace(job_key));
+        let grace = match cause {
+            StopCause::LeaseExpired => self.config.limits.expiry_grace,
+            StopCause::Cancelled | StopCause::TimedOut => self.config.limits.cancel_grace,
+        };
+        self.set_job_timer(job_key, now.monotonic + grace, Timer::Grace(job_key));
+        self.stop_children(now, job_key);
+    }
+
+    /// Tells a job to stop, as its client could (§7.4). The first cause is the one that counts; a job that has ended stays as
+    /// it is.
+    pub fn stop_job(&mut self, now: Now, job_key: JobKey, cause: StopCause) {
+        self.stop(now, job_key, cause, None);
+    }
+
+    /// An agent was denied something because its lease has expired: the job is told to stop, if it has not been (§9.5).
+    pub fn lease_expired(&mut self, now: Now, job_key: JobKey) {
+        self.stop(now, job_key, StopCause::LeaseExpired, None);
     }
 
     /// Sets a timer that is cleared when the job ends.
@@ -428,6 +544,7 @@ impl Runtime {
     }
 
     fn forget_job(&mut self, job_key: JobKey) {
+        self.end_reading(job_key);
         if let Some(job) = self.jobs.remove(&job_key) {
             self.job_ids.remove(&job.head.job_id);
             self.history_bytes -= job.log.bytes();

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arcp_proto::event::EventKind;
-use arcp_proto::{EncodeError, Feature, JobId, Json, MessageType, Timestamp, TraceId};
+use arcp_proto::event::{BUDGET_REMAINING, EventKind, Metric};
+use arcp_proto::{Amount, Currency, EncodeError, Feature, JobId, Json, MessageType, Timestamp, TraceId};
 use serde::Serialize;
 
 /// An event before it is in any log: its payload is encoded, everything else comes with the log.
@@ -13,7 +13,21 @@ pub struct Draft {
     pub(super) kind: EventKind,
     pub(super) ts: Timestamp,
     pub(super) payload: Json,
+    /// What it costs the job (§9.6).
+    pub(super) cost: Option<Cost>,
+    /// What a session must have negotiated to be sent it (§6.2).
+    pub(super) feature: Option<Feature>,
 }
+
+/// What a `cost.*` metric says was spent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cost {
+    pub(super) currency: Currency,
+    pub(super) amount: Amount,
+}
+
+/// Names of metrics that are the runtime's own, and no costs.
+const RESERVED_COSTS: &str = "cost.budget.";
 
 impl Draft {
     /// Encodes an event, once for all sessions that will see it. Needs no state, so that a driver can do it outside
@@ -29,7 +43,33 @@ impl Draft {
             body: &'a B,
         }
         let payload = Json::encode(&Payload { kind: &kind, ts, body })?;
-        Ok(Self { kind, ts, payload })
+        let metric =
+            if kind == EventKind::Metric { Json::encode(body)?.decode::<Metric>().ok() } else { None };
+        let feature = match &kind {
+            EventKind::Progress => Some(Feature::Progress),
+            EventKind::ResultChunk => Some(Feature::ResultChunk),
+            EventKind::Metric if metric.as_ref().is_some_and(|metric| metric.name == BUDGET_REMAINING) => {
+                Some(Feature::CostBudget)
+            }
+            _ => None,
+        };
+        Ok(Self { kind, ts, payload, cost: metric.and_then(|metric| Cost::of(&metric)), feature })
+    }
+}
+
+impl Cost {
+    /// What a metric says was spent, if it says so. A cost that no amount holds exactly counts as the next larger one.
+    fn of(metric: &Metric) -> Option<Self> {
+        if !metric.name.starts_with("cost.") || metric.name.starts_with(RESERVED_COSTS) {
+            return None;
+        }
+        let currency = metric.unit.as_deref()?.parse().ok()?;
+        let amount = metric.value.to_amount_rounded_up();
+        if amount.is_negative() {
+            tracing::warn!(metric = metric.name, value = %metric.value, "negative cost changes nothing");
+            return None;
+        }
+        Some(Self { currency, amount })
     }
 }
 
@@ -44,6 +84,8 @@ pub struct Entry {
     pub message_type: MessageType,
     /// The kind, for an event.
     pub kind: Option<EventKind>,
+    /// The feature that a session must have negotiated to be sent this (§6.2).
+    pub feature: Option<Feature>,
     /// When.
     pub ts: Timestamp,
     /// The payload, encoded.
@@ -52,17 +94,6 @@ pub struct Entry {
     pub plain: Option<Arc<Entry>>,
     /// The [`Batch`](super::Batch) that stores it: it may be sent once that is committed.
     pub position: u64,
-}
-
-impl Entry {
-    /// The feature that a session must have negotiated to be sent this (§6.2).
-    pub(super) fn feature(&self) -> Option<Feature> {
-        match self.kind {
-            Some(EventKind::Progress) => Some(Feature::Progress),
-            Some(EventKind::ResultChunk) => Some(Feature::ResultChunk),
-            _ => None,
-        }
-    }
 }
 
 /// What every message of a job has on its envelope.
@@ -80,6 +111,8 @@ pub(super) struct JobLog {
     kept: VecDeque<Kept>,
     bytes: usize,
     last_owner_seq: u64,
+    /// The number of the last entry that is no longer kept; 0 for none.
+    forgotten: u64,
 }
 
 #[derive(Debug)]
@@ -107,6 +140,18 @@ impl JobLog {
         self.kept.range(start..).map(|kept| &kept.entry)
     }
 
+    /// The entry at a place, or the first that is kept after it.
+    pub(super) fn at_or_after(&self, index: u64) -> Option<&Arc<Entry>> {
+        let first = self.kept.front()?.entry.index;
+        let offset = usize::try_from(index.saturating_sub(first)).ok()?;
+        self.kept.get(offset).map(|kept| &kept.entry)
+    }
+
+    /// Whether entries after a number of the submitter's count are no longer kept.
+    pub(super) fn has_forgotten_after(&self, owner_seq: u64) -> bool {
+        owner_seq < self.forgotten
+    }
+
     pub(super) fn len(&self) -> usize {
         self.kept.len()
     }
@@ -118,12 +163,14 @@ impl JobLog {
     /// Forgets the oldest entry and returns its size.
     pub(super) fn forget_first(&mut self) -> Option<usize> {
         let kept = self.kept.pop_front()?;
+        self.forgotten = kept.owner_seq;
         self.bytes -= kept.entry.payload.len();
         Some(kept.entry.payload.len())
     }
 
     /// Forgets everything and returns its size.
     pub(super) fn clear(&mut self) -> usize {
+        self.forgotten = self.kept.back().map_or(self.forgotten, |last| last.owner_seq);
         self.kept = VecDeque::new();
         std::mem::take(&mut self.bytes)
     }

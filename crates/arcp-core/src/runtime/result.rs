@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arcp_proto::event::{ChunkEncoding, EventKind};
 use arcp_proto::job::{FinalStatus, JobError, JobResult};
-use arcp_proto::{ErrorCode, ErrorPayload, Feature, Json, MessageType, Payload, ResultId};
+use arcp_proto::{ErrorCode, ErrorPayload, Json, MessageType, Payload, ResultId};
 
 use super::job::{EmitError, Flow};
 use super::log::{Draft, Entry};
@@ -20,7 +20,7 @@ pub(super) struct ResultStream {
     finished: Option<Option<String>>,
     /// Whether it went over its cap: then the job can end in nothing but an error.
     too_large: bool,
-    /// The result so far, while it may have to be sent inline to a session that cannot take chunks.
+    /// The result so far, while it is small enough to be sent inline to a session that cannot take chunks, now or later.
     inline: Option<Vec<u8>>,
 }
 
@@ -45,8 +45,6 @@ impl Runtime {
         if job.result.is_some() {
             return Err(EmitError::AlreadyStreaming);
         }
-        let plain = |session| !self.negotiated(session, &Feature::ResultChunk);
-        let inline = job.followers.iter().any(|follower| plain(follower.session)).then(Vec::new);
         let result_id = ResultId::from_ulid(self.ids.ulid(now));
         let stream = ResultStream {
             result_id: result_id.clone(),
@@ -54,7 +52,7 @@ impl Runtime {
             bytes: 0,
             finished: None,
             too_large: false,
-            inline,
+            inline: Some(Vec::new()),
         };
         if let Some(job) = self.jobs.get_mut(&job_key) {
             job.result = Some(stream);
@@ -99,7 +97,7 @@ impl Runtime {
             Some(inline) if total <= limits.payload_bytes => inline.extend_from_slice(data),
             inline => *inline = None,
         }
-        self.append_event(now, job_key, draft);
+        self.append_event(job_key, draft);
         self.tell_lag(now, job_key);
         Ok(self.flow(job_key))
     }
@@ -176,6 +174,7 @@ impl Entry {
             index: self.index,
             message_type,
             kind: None,
+            feature: None,
             ts: self.ts,
             payload,
             plain: None,

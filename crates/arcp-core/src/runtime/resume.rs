@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use arcp_proto::session::Resume;
-use arcp_proto::{Digest, ErrorCode, ErrorPayload};
+use arcp_proto::{Digest, ErrorCode, ErrorPayload, Json};
+use serde_json::json;
 
 use super::connection::Phase;
 use super::timers::Timer;
@@ -41,7 +42,9 @@ impl Runtime {
         }
         if resume.last_event_seq < session.resumable_from() {
             let message = format!("events up to {} are no longer kept", session.resumable_from());
-            return Err(gone(&message));
+            let details =
+                json!({ "kept_from": session.resumable_from(), "last_event_seq": session.head_seq() });
+            return Err(ErrorPayload { details: Some(Json::from(details)), ..gone(&message) });
         }
         // The token that the client has is the one that it has shown, which need not be the last one: a welcome may
         // be lost more than once.
@@ -68,6 +71,7 @@ impl Runtime {
         if let Some(connection) = self.connections.by_key_mut(old) {
             connection.phase = Phase::Closing;
             connection.answers.clear();
+            connection.answer_bytes = 0;
         }
         self.close(old, Close::ResumedElsewhere);
     }

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use arcp_proto::job::Accepted;
 use arcp_proto::{Digest, Feature, Features, JobId, SessionId, Timestamp, Ulid};
 
 use super::log::Entry;
@@ -31,6 +32,10 @@ pub(super) struct Session {
     pub(super) following: Vec<JobKey>,
     /// Jobs whose agents wait until more has been sent.
     pub(super) waiting: Vec<JobKey>,
+    /// Jobs whose logs it reads at its own pace.
+    pub(super) behind: Vec<JobKey>,
+    /// Acceptances of delegated jobs, which have no number, with that of the last message before them.
+    pub(super) announced: Vec<(u64, Accepted)>,
     view: View,
     /// The highest number that the client says it has processed.
     acknowledged: u64,
@@ -64,6 +69,8 @@ impl Session {
             running: 0,
             following: Vec::new(),
             waiting: Vec::new(),
+            behind: Vec::new(),
+            announced: Vec::new(),
             view: View { first: 1, ..View::default() },
             acknowledged: 0,
             told_lag: 0,
@@ -77,6 +84,13 @@ impl Session {
     /// The number of the last message; 0 before the first.
     pub(super) fn head_seq(&self) -> u64 {
         self.view.first + self.view.entries.len() as u64 - 1
+    }
+
+    /// Remembers an acceptance for as long as a resume may begin before it.
+    pub(super) fn announce(&mut self, announcement: (u64, Accepted)) {
+        let floor = self.acknowledged.max(self.resumable_from());
+        self.announced.retain(|(after, _)| *after >= floor);
+        self.announced.push(announcement);
     }
 
     /// How many messages are kept.
@@ -104,7 +118,7 @@ impl Session {
     /// beyond the limits, but none that a live connection still has to carry. Returns whether there is now something
     /// to send.
     pub(super) fn push(&mut self, entry: &Arc<Entry>, limits: &Limits) -> bool {
-        if entry.feature().is_some_and(|feature| !self.features.contains(&feature)) {
+        if entry.feature.as_ref().is_some_and(|feature| !self.features.contains(feature)) {
             return false;
         }
         let entry = match &entry.plain {
@@ -126,19 +140,13 @@ impl Session {
 
     /// Whether agents have to wait before they emit more (§6.5): only ever while a connection is there to carry it.
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
-        let unsent = self.head_seq() - self.view.sent;
-        self.connection.is_some()
-            && (unsent >= limits.send_window_events as u64
-                || self.view.unsent_bytes >= limits.send_window_bytes)
+        self.connection.is_some() && self.is_backlogged(limits)
     }
 
-    /// Whether more waits to be sent than is kept for this session. It does not come to that with what it submitted,
-    /// since those agents wait.
-    pub(super) fn is_overfull(&self, limits: &Limits) -> bool {
+    /// Whether so much waits to be sent that what it watches is not to be added.
+    pub(super) fn is_backlogged(&self, limits: &Limits) -> bool {
         let unsent = self.head_seq() - self.view.sent;
-        self.connection.is_some()
-            && (unsent > limits.buffer_events.max(limits.send_window_events) as u64
-                || self.view.unsent_bytes > limits.buffer_bytes.max(limits.send_window_bytes))
+        unsent >= limits.send_window_events as u64 || self.view.unsent_bytes >= limits.send_window_bytes
     }
 
     /// Whether so much has been sent that waiting agents may go on.

@@ -72,10 +72,14 @@ impl Sessions {
         self.usage.get(principal).map(|usage| usage.sessions.as_slice()).unwrap_or_default()
     }
 
-    /// The session of a principal that has been disconnected for the longest time.
+    /// The session of a principal that has been disconnected for the longest time; of those that have jobs running only if
+    /// there is no other, since nobody else may cancel those.
     pub(super) fn longest_disconnected(&self, principal: &Principal) -> Option<SessionKey> {
-        let since = |key: &SessionKey| Some((self.by_key(*key)?.disconnected?.0, *key));
-        self.of(principal).iter().filter_map(since).min().map(|(_, key)| key)
+        let since = |key: &SessionKey| {
+            let session = self.by_key(*key)?;
+            Some((session.running > 0, session.disconnected?.0, *key))
+        };
+        self.of(principal).iter().filter_map(since).min().map(|(_, _, key)| key)
     }
 
     /// Jobs of a principal that have not ended.

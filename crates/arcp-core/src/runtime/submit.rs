@@ -1,9 +1,13 @@
 //! Submitting a job (§7.1, §7.2): everything is checked before anything exists.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_proto::job::{Accepted, Submit};
-use arcp_proto::{ErrorCode, ErrorPayload, JobId, TraceContext, TraceId};
+use arcp_proto::{
+    Budget, DelegateId, ErrorCode, ErrorPayload, Feature, JobId, Json, Lease, LeaseConstraints, SessionId,
+    TraceContext, TraceId, namespace,
+};
 
 use super::idempotency::Claim;
 use super::job::Job;
@@ -11,15 +15,36 @@ use super::requests::Request;
 use super::timers::Timer;
 use super::{Event, JobHead, JobKey, JobRecord, JobSpec, ResolvedAgent, Runtime, SessionKey, Write};
 use crate::fingerprint::Fingerprint;
-use crate::lease;
+use crate::lease::{Authority, CENTURY};
 use crate::principal::Principal;
 use crate::time::{Instant, Now};
 
 /// The longest idempotency key, in bytes.
 const MAX_KEY_BYTES: usize = 256;
 
-/// The longest time that a timer is set for. A job may ask for more; whatever clock the timers run on ends later.
-const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// Everything that a job is made of.
+pub(super) struct Order {
+    pub(super) agent: ResolvedAgent,
+    pub(super) input: Json,
+    pub(super) principal: Principal,
+    /// The session that it belongs to.
+    pub(super) owner: SessionKey,
+    pub(super) session_id: SessionId,
+    pub(super) lease: Lease,
+    pub(super) lease_constraints: LeaseConstraints,
+    pub(super) authority: Authority,
+    pub(super) key: Option<(Box<str>, Fingerprint)>,
+    pub(super) max_runtime: Option<Duration>,
+    pub(super) trace_id: TraceId,
+    pub(super) trace_context: Option<TraceContext>,
+    pub(super) parent: Option<Parent>,
+}
+
+/// The job that delegates to another, and what it calls that (§10).
+pub(super) struct Parent {
+    pub(super) job: JobKey,
+    pub(super) delegate_id: DelegateId,
+}
 
 impl Runtime {
     pub(super) fn submit(
@@ -62,10 +87,30 @@ impl Runtime {
         }
         let agent = self.config.agents.resolve(&submit.agent)?;
         check_time_limit(&submit)?;
-        lease::admit(&submit, now.wall)?;
+        let Some(session_id) = self.session_id(request.session) else { return Ok(()) };
+        let Submit { lease_request: lease, lease_constraints: constraints, .. } = &submit;
+        let authority = Authority::new(lease, constraints, self.config.models, now)
+            .map_err(|denied| ErrorPayload::new(denied.code(), format!("payload: {denied}")))?;
         self.check_job_limits(request.session, &principal)?;
         let trace_id = trace_context.as_ref().map(|context| context.trace_id).or(trace_id);
-        self.accept(now, request, submit, agent, principal, key, trace_id, trace_context);
+        let order = Order {
+            agent,
+            input: submit.input,
+            principal,
+            owner: request.session,
+            session_id,
+            lease: submit.lease_request,
+            lease_constraints: submit.lease_constraints,
+            authority,
+            key,
+            max_runtime: submit.max_runtime_sec.map(Duration::from_secs),
+            trace_id: trace_id.unwrap_or_else(|| self.ids.trace_id()),
+            trace_context,
+            parent: None,
+        };
+        let job_key = self.create(now, order);
+        self.answer_accepted(now, request, job_key, None);
+        self.start(job_key);
         Ok(())
     }
 
@@ -81,7 +126,11 @@ impl Runtime {
         Ok(Some((key.as_str().into(), fingerprint)))
     }
 
-    fn check_job_limits(&self, session: SessionKey, principal: &Principal) -> Result<(), ErrorPayload> {
+    pub(super) fn check_job_limits(
+        &self,
+        session: SessionKey,
+        principal: &Principal,
+    ) -> Result<(), ErrorPayload> {
         let limits = &self.config.limits;
         let full = |whose: &str, limit: usize| {
             let message = format!("{whose} has {limit} running jobs, which is the limit");
@@ -99,76 +148,90 @@ impl Runtime {
         Ok(())
     }
 
-    /// Makes the job, answers, and has it started.
-    #[allow(clippy::too_many_arguments, reason = "what a job is made of")]
-    fn accept(
-        &mut self,
-        now: Now,
-        request: &Request,
-        submit: Submit,
-        agent: ResolvedAgent,
-        principal: Principal,
-        key: Option<(Box<str>, Fingerprint)>,
-        trace_id: Option<TraceId>,
-        trace_context: Option<TraceContext>,
-    ) {
-        let Some(session_id) = self.session_id(request.session) else { return };
+    /// Makes a job. It is known from here on, but its agent has not been started.
+    pub(super) fn create(&mut self, now: Now, order: Order) -> JobKey {
+        let Order { agent, principal, owner, session_id, lease, lease_constraints, key, trace_id, .. } =
+            order;
         let job_key = JobKey(self.next_key());
         let job_id = JobId::from_ulid(self.ids.ulid(now));
-        let trace_id = trace_id.unwrap_or_else(|| self.ids.trace_id());
+        let authority = Arc::new(order.authority);
+        let parent = order.parent.as_ref().and_then(|parent| Some((parent, self.jobs.get(&parent.job)?)));
+        let depth = parent.map_or(0, |(_, job)| job.depth + 1);
+        let parent_job_id = parent.map(|(_, job)| job.head.job_id.clone());
         let accepted = Accepted {
             job_id: job_id.clone(),
             agent: Some(agent.to_string()),
-            lease: submit.lease_request.clone(),
-            lease_constraints: submit.lease_constraints.clone(),
-            budget: None,
+            lease: lease.clone(),
+            lease_constraints: lease_constraints.clone(),
+            budget: lease.names(namespace::COST_BUDGET).then(|| authority.budget()),
             credentials: Vec::new(),
             accepted_at: Some(now.wall),
             trace_id: Some(trace_id),
-            parent_job_id: None,
-            delegate_id: None,
+            parent_job_id: parent_job_id.clone(),
+            delegate_id: order.parent.as_ref().map(|parent| parent.delegate_id.clone()),
             request_id: None,
         };
         let head = JobHead { job_id: job_id.clone(), trace_id };
-        let job = Job::new(head, principal.clone(), request.session, accepted.clone(), key.is_some());
+        let mut job = Job::new(
+            head,
+            principal.clone(),
+            (owner, session_id.clone()),
+            accepted.clone(),
+            Arc::clone(&authority),
+            key.is_some(),
+        );
+        job.trace_context.clone_from(&order.trace_context);
+        job.parent = order.parent.as_ref().map(|parent| parent.job);
+        job.depth = depth;
+        job.waiting_to_start = Some(Box::new(JobSpec {
+            job: job_key,
+            job_id: job_id.clone(),
+            agent,
+            input: order.input,
+            principal: principal.clone(),
+            session_id: session_id.clone(),
+            parent_job_id,
+            trace_id,
+            trace_context: order.trace_context,
+            lease,
+            lease_constraints,
+            authority: Arc::clone(&authority),
+        }));
         self.jobs.insert(job_key, job);
-        self.job_ids.insert(job_id.clone(), job_key);
+        self.job_ids.insert(job_id, job_key);
         self.sessions.job_started(&principal);
-        if let Some(session) = self.sessions.by_key_mut(request.session) {
+        if let Some(session) = self.sessions.by_key_mut(owner) {
             session.running += 1;
             session.following.push(job_key);
         }
+        if let Some(parent) = order.parent.and_then(|parent| self.jobs.get_mut(&parent.job)) {
+            parent.children.push(job_key);
+        }
         self.writes.push(Write::Job(Box::new(JobRecord {
             principal: principal.clone(),
-            session_id: session_id.clone(),
+            session_id,
             accepted,
             key: key.clone(),
         })));
         if let Some((key, fingerprint)) = key {
-            self.claim(now.monotonic, principal.clone(), key, Claim { fingerprint, job: job_key });
+            self.claim(now.monotonic, principal, key, Claim { fingerprint, job: job_key });
         }
-        if let Some(seconds) = submit.max_runtime_sec {
-            let end = now.monotonic + Duration::from_secs(seconds).min(CENTURY);
+        if let Some(max_runtime) = order.max_runtime {
+            let end = now.monotonic + max_runtime.min(CENTURY);
             self.set_job_timer(job_key, end, Timer::MaxRuntime(job_key));
         }
-        if let Some(expires_at) = submit.lease_constraints.expires_at {
-            let end = now.monotonic + expires_at.saturating_since(now.wall).min(CENTURY);
+        if let Some(end) = authority.deadline() {
             self.set_job_timer(job_key, end, Timer::LeaseExpiry(job_key));
         }
-        self.answer_accepted(now, request, job_key, None);
-        self.events.push_back(Event::Start(Box::new(JobSpec {
-            job: job_key,
-            job_id,
-            agent,
-            input: submit.input,
-            principal,
-            session_id,
-            parent_job_id: None,
-            trace_id,
-            trace_context,
-            lease: submit.lease_request,
-            lease_constraints: submit.lease_constraints,
-        })));
+        job_key
+    }
+
+    /// Has the agent of a job started, unless the job has ended meanwhile.
+    pub(super) fn start(&mut self, job_key: JobKey) {
+        let job = self.jobs.get_mut(&job_key).filter(|job| !job.has_ended());
+        if let Some(spec) = job.and_then(|job| job.waiting_to_start.take()) {
+            self.events.push_back(Event::Start(spec));
+        }
     }
 
     /// Attaches a second submitter to the job that its key names: events from now on, or the terminal message (§7.2).
@@ -179,6 +242,8 @@ impl Runtime {
         let Some(job) = self.jobs.get_mut(&job_key) else { return };
         let Some(session) = self.sessions.by_key_mut(request.session) else { return };
         match &job.terminal {
+            // It reads the log, and will come to its end.
+            Some(_) if job.followers.iter().any(|follower| follower.session == request.session) => {}
             Some(terminal) => {
                 session.push(terminal, &self.config.limits);
             }
@@ -193,9 +258,26 @@ impl Runtime {
 
     fn answer_accepted(&mut self, now: Now, request: &Request, job_key: JobKey, next_index: Option<u64>) {
         let Some(job) = self.jobs.get(&job_key) else { return };
-        let accepted = Accepted { request_id: request.id.clone(), ..job.accepted.clone() };
-        let head = std::sync::Arc::clone(&job.head);
+        let mut accepted = Accepted { request_id: request.id.clone(), ..job.accepted.clone() };
+        self.withhold(request.session, &mut accepted.lease_constraints, &mut accepted.budget);
+        let head = Arc::clone(&job.head);
         self.answer_about(now, request, &head, &accepted, next_index);
+    }
+
+    /// What a session is told of a job's bounds: no fields of features that it has not negotiated (§6.2). They hold all the
+    /// same.
+    pub(super) fn withhold(
+        &self,
+        session: SessionKey,
+        constraints: &mut LeaseConstraints,
+        budget: &mut Option<Budget>,
+    ) {
+        if !self.negotiated(session, &Feature::LeaseExpiresAt) {
+            *constraints = LeaseConstraints::default();
+        }
+        if !self.negotiated(session, &Feature::CostBudget) {
+            *budget = None;
+        }
     }
 
     fn claim(&mut self, now: Instant, principal: Principal, key: Box<str>, claim: Claim) {

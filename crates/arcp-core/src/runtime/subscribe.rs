@@ -4,7 +4,7 @@ use arcp_proto::job::{Subscribe, Subscribed};
 use arcp_proto::{ErrorCode, ErrorPayload, Feature, JobId};
 
 use super::requests::Request;
-use super::{Close, JobKey, Runtime, SessionKey};
+use super::{JobKey, Runtime, SessionKey};
 use crate::observation::Observation;
 use crate::principal::Principal;
 use crate::time::Now;
@@ -64,46 +64,47 @@ impl Runtime {
             .is_some_and(|session| session.following.contains(&job_key) || session.following.len() < limit)
     }
 
-    /// Answers, replays what is asked for and kept, and from then on sends what happens. A session that is sent the job's
-    /// messages already is sent the replay, but nothing live twice.
+    /// Answers, and has the session read the job's log from where it asks, and from its end on what happens. A session that is
+    /// sent the job's messages already goes back to there.
     fn attach_subscriber(&mut self, now: Now, request: &Request, job_key: JobKey, subscribe: Subscribe) {
         let Some(job) = self.jobs.get(&job_key) else { return };
         let accepted = job.accepted.clone();
-        let after = if subscribe.history { subscribe.from_event_seq.unwrap_or(0) } else { u64::MAX };
-        let mut replay: Vec<_> = job.log.after(after).cloned().collect();
-        if let Some(terminal) = &job.terminal
-            && replay.last().is_none_or(|last| !std::sync::Arc::ptr_eq(last, terminal))
-        {
-            replay.push(terminal.clone()); // whoever watches a job that has ended must see that it has
-        }
+        let (start, truncated) = match (subscribe.history, &job.terminal) {
+            (true, _) => job.place_after(subscribe.from_event_seq.unwrap_or(0)),
+            // Whoever watches a job that has ended must see that it has.
+            (false, Some(terminal)) => (terminal.index, false),
+            (false, None) => (job.next_index, false),
+        };
+        let replayed = start < job.next_index;
+        let (mut lease_constraints, mut budget) =
+            (accepted.lease_constraints, accepted.budget.map(|_| job.authority.budget()));
+        self.withhold(request.session, &mut lease_constraints, &mut budget);
         let subscribed = Subscribed {
             job_id: accepted.job_id.clone(),
             current_status: job.status(),
             agent: accepted.agent,
             lease: accepted.lease,
-            lease_constraints: accepted.lease_constraints,
-            budget: accepted.budget,
+            lease_constraints,
+            budget,
             credentials: Vec::new(),
             parent_job_id: accepted.parent_job_id,
             trace_id: accepted.trace_id,
             subscribed_from: job.log.last_owner_seq(),
-            replayed: !replay.is_empty(),
+            replayed,
             request_id: request.id.clone(),
         };
-        let next_index = replay.first().map_or(job.next_index, |first| first.index);
         let head = std::sync::Arc::clone(&job.head);
         // What is left of an earlier subscription is not the beginning of this one.
-        self.answer_about(now, request, &head, &subscribed, Some(next_index));
-        for entry in &replay {
-            self.show(request.session, entry);
-        }
-        self.cut_slow_readers(now);
+        self.answer_about(now, request, &head, &subscribed, Some(start));
         let Some(job) = self.jobs.get_mut(&job_key) else { return };
-        if !job.has_ended()
-            && job.follow(request.session, false)
+        if job.follow(request.session, false)
             && let Some(session) = self.sessions.by_key_mut(request.session)
         {
             session.following.push(job_key);
+        }
+        if replayed {
+            // From just before what is kept, if there was more: then it is said that there was.
+            self.read_from(request.session, job_key, if truncated { start - 1 } else { start });
         }
     }
 
@@ -119,6 +120,7 @@ impl Runtime {
             && let Some(session) = self.sessions.by_key_mut(request.session)
         {
             session.following.retain(|followed| *followed != job_key);
+            session.behind.retain(|followed| *followed != job_key);
         }
     }
 
@@ -135,20 +137,6 @@ impl Runtime {
             Observation::Allowed
         } else {
             self.config.observation.observation(observer, owner)
-        }
-    }
-
-    /// Disconnects sessions for which more waits to be sent than is kept for them: their agents wait, but what they
-    /// subscribe to does not. They can be resumed as far as what is kept reaches.
-    pub(super) fn cut_slow_readers(&mut self, now: Now) {
-        for session_key in std::mem::take(&mut self.too_slow) {
-            let Some(session) = self.sessions.by_key(session_key) else { continue };
-            let (Some(connection), session_id) = (session.connection, session.id().clone()) else { continue };
-            tracing::warn!(%session_id, "reader is too slow, its connection is closed");
-            let error = ErrorPayload::new(ErrorCode::InternalError, "reader is too slow for what it follows");
-            let error = arcp_proto::session::Error { error, request_id: None, job_id: None };
-            self.answer_error(now, connection, Some(session_id), error);
-            self.close_session(now, connection, session_key, Close::Internal);
         }
     }
 }

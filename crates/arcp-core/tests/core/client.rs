@@ -386,7 +386,7 @@ fn an_announced_child_never_answers_a_submit() {
     desk.hears(&child);
     desk.hears(&event("job_child"));
     desk.hears(&result("job_child"));
-    assert_eq!(desk.is_told(), ["job_child says log", "job_child ended success"]);
+    assert_eq!(desk.is_told(), ["delegated job_child", "job_child says log", "job_child ended success"]);
     desk.hears(&accepted("job_2", None));
     assert_eq!(desk.is_told(), ["#2 accepted job_2"]);
 }

@@ -81,6 +81,7 @@ pub(crate) struct Host {
     pub(crate) started: BTreeMap<String, JobSpec>,
     pub(crate) stopped: Vec<(JobKey, StopCause)>,
     pub(crate) aborted: Vec<JobKey>,
+    pub(crate) children_ended: Vec<JobKey>,
     pub(crate) woken: Vec<JobKey>,
     pub(crate) readable: Vec<ConnectionKey>,
     /// Every event of the machine, as text.
@@ -127,6 +128,7 @@ impl Host {
             started: BTreeMap::new(),
             stopped: Vec::new(),
             aborted: Vec::new(),
+            children_ended: Vec::new(),
             woken: Vec::new(),
             readable: Vec::new(),
             notices: Vec::new(),
@@ -324,6 +326,7 @@ impl Host {
             }
             Event::Stop(job, cause) => self.stopped.push((job, cause)),
             Event::Abort(job) => self.aborted.push(job),
+            Event::ChildEnded { child, .. } => self.children_ended.push(child),
             Event::Wake(job) => self.woken.push(job),
             other => panic!("{other:?} is unknown to the played host"),
         }

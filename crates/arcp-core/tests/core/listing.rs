@@ -159,3 +159,22 @@ fn it_works_for_a_session_that_submitted_nothing() {
         json!({ "request_id": "q1", "jobs": [], "next_cursor": null })
     );
 }
+
+#[test]
+fn a_reader_that_asks_for_more_than_it_takes_is_not_asked_what_else_it_wants() {
+    let mut host = Host::with(|config| config.limits.answer_bytes = 4_000);
+    let mut alice = join(&mut host, "alice");
+    for _ in 0..20 {
+        alice.starts_job(&mut host);
+    }
+    host.stall(&alice);
+    let mut asked = 0;
+    while host.machine.wants_frames(alice.key) {
+        alice.asks(&mut host, "session.list_jobs", json!({ "limit": 1_000 }));
+        asked += 1;
+    }
+    assert_eq!(asked, 1, "one answer is as large as all may be");
+    host.unstall(&alice);
+    assert!(host.machine.wants_frames(alice.key));
+    assert_eq!(host.readable.last(), Some(&alice.key));
+}

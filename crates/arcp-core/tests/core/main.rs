@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod ack;
+mod budget;
 mod client;
 mod close;
+mod delegate;
 mod determinism;
 mod end;
 mod events;
+mod expiry;
 mod features;
 mod handshake;
 mod heartbeat;

@@ -40,7 +40,8 @@ pub(crate) fn in_words(event: &Event) -> String {
         Event::Renewed(opened) => {
             format!("renewed {}", opened.session_id.as_ref().map_or("-", |id| id.as_str()))
         }
-        Event::Missed { job_id } => format!("{job_id} missed"),
+        Event::Missed { job_id, only_for: None } => format!("{job_id} missed"),
+        Event::Missed { job_id, only_for: Some(request) } => format!("{job_id} missed by {}", name(*request)),
         Event::AcknowledgeDue => "is asked how far it has come".to_owned(),
         Event::Jobs { request, page } => format!("{} lists {}", name(*request), page.jobs.len()),
         Event::Subscribed { request, subscribed } => {
@@ -49,6 +50,7 @@ pub(crate) fn in_words(event: &Event) -> String {
         Event::Interrupted { request } => format!("{} interrupted", name(*request)),
         Event::HandshakeRefused(error) => format!("handshake refused {}", error.code),
         Event::Accepted { request, accepted } => format!("{} accepted {}", name(*request), accepted.job_id),
+        Event::Delegated(accepted) => format!("delegated {}", accepted.job_id),
         Event::CancelAcknowledged { request } => format!("{} acknowledged", name(*request)),
         Event::Refused { request, error } => format!("{} refused {}", name(*request), error.code),
         Event::TimedOut { request } => format!("{} timed out", name(*request)),

@@ -354,6 +354,56 @@ fn what_an_interrupted_subscription_has_begun_is_not_told_as_the_next_one() {
 }
 
 #[test]
+fn a_subscription_that_is_ended_while_the_link_is_down_is_ended_when_it_is_back() {
+    let mut desk = resumable();
+    let subscribe = serde_json::from_value(json!({ "job_id": "job_2" })).unwrap();
+    desk.machine.subscribe(desk.clock.now(), &subscribe);
+    desk.hears(&of_job("job_2", "job.subscribed", json!({ "job_id": "job_2", "current_status": "running" })));
+    desk.machine.handle_disconnected(desk.clock.now());
+    desk.machine.unsubscribe(desk.clock.now(), "job_2".parse().unwrap());
+    dials(&mut desk);
+    desk.says();
+    let payload = json!({ "session_id": "sess_1", "resume_token": "rt_2", "resume_window_sec": 60 });
+    desk.hears(&message("w", "session.welcome", payload));
+    let said = desk.says_one();
+    assert_eq!((&said["type"], &said["payload"]["job_id"]), (&json!("job.unsubscribe"), &json!("job_2")));
+}
+
+#[test]
+fn what_is_subscribed_to_again_while_the_link_is_down_is_not_ended_by_the_end_before_it() {
+    let mut desk = resumable();
+    let subscribe = serde_json::from_value(json!({ "job_id": "job_2" })).unwrap();
+    desk.machine.handle_disconnected(desk.clock.now());
+    desk.machine.unsubscribe(desk.clock.now(), "job_2".parse().unwrap());
+    desk.machine.subscribe(desk.clock.now(), &subscribe);
+    dials(&mut desk);
+    desk.says();
+    // Also if it is another session that is opened.
+    let payload = json!({ "session_id": "sess_2", "capabilities": { "features": ["subscribe"] } });
+    desk.hears(&message("w", "session.welcome", payload));
+    let said = desk.says();
+    let types: Vec<_> = said.iter().map(|frame| frame["type"].as_str().unwrap()).collect();
+    assert_eq!(
+        types,
+        ["job.subscribe", "job.subscribe"],
+        "of the former session nothing is left to be ended"
+    );
+    assert!(said.iter().all(|frame| frame["session_id"] == "sess_2"), "{said:#?}");
+}
+
+#[test]
+fn a_subscription_that_is_answered_too_late_is_ended() {
+    let mut desk = resumable();
+    let subscribe = serde_json::from_value(json!({ "job_id": "job_2" })).unwrap();
+    desk.machine.subscribe(desk.clock.now(), &subscribe);
+    let id = desk.says().pop().unwrap()["id"].clone();
+    desk.wait(seconds(31));
+    let payload = json!({ "job_id": "job_2", "current_status": "running", "request_id": id });
+    desk.hears(&of_job("job_2", "job.subscribed", payload));
+    assert_eq!(desk.says().pop().unwrap()["type"], "job.unsubscribe");
+}
+
+#[test]
 fn an_end_that_was_sent_twice_before_its_acceptance_is_told_once() {
     let mut desk = resumable();
     desk.submits();

@@ -79,6 +79,19 @@ fn chunks_come_in_order_and_the_result_names_them() {
 }
 
 #[test]
+fn who_cannot_take_chunks_is_sent_the_result_inline_also_if_it_comes_late() {
+    let mut host = Host::new();
+    let mut alice = join(&mut host);
+    let job = alice.starts_job(&mut host);
+    begin(&mut host, &job, ChunkEncoding::Utf8).writes(&mut host, b"all of it", Some(None)).unwrap();
+    returns(&mut host, &job, Value::Null);
+    let mut late = join_with(&mut host, json!(["subscribe"])).0;
+    late.asks(&mut host, "job.subscribe", json!({ "job_id": job, "history": true }));
+    let end = late.hears(&mut host).pop().unwrap();
+    assert_eq!((&end["type"], &end["payload"]["result"]), (&json!("job.result"), &json!("all of it")));
+}
+
+#[test]
 fn a_session_without_the_feature_is_sent_the_result_inline() {
     let cases: [(ChunkEncoding, &[u8], Value); 2] = [
         (ChunkEncoding::Utf8, b"abcd", json!("abcd")),

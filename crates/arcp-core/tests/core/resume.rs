@@ -210,6 +210,40 @@ fn a_token_is_no_substitute_for_authentication() {
 }
 
 #[test]
+fn a_resume_below_what_is_kept_is_told_where_it_may_begin() {
+    let mut host = Host::with(|config| config.limits.buffer_events = 2);
+    let mut alice = host.join("alice");
+    let job = alice.starts_job(&mut host);
+    host.cut(&alice);
+    host.emits(&job, &["1", "2", "3", "4", "5"]);
+    let mut late = host.connect();
+    late.resumes_with(&mut host, "alice", &alice.session, &alice.token, 0);
+    let error = late.hears_one(&mut host)["payload"].clone();
+    assert_eq!(
+        (&error["code"], &error["details"]),
+        (&json!("RESUME_WINDOW_EXPIRED"), &json!({ "kept_from": 3, "last_event_seq": 5 }))
+    );
+    let again = alice.resumes(&mut host, 5);
+    again.hears_nothing(&mut host);
+}
+
+#[test]
+fn a_session_with_running_jobs_makes_room_last() {
+    let mut host = Host::with(|config| config.limits.sessions_per_principal = 2);
+    let mut busy = host.join("alice");
+    let job = busy.starts_job(&mut host);
+    host.cut(&busy);
+    for _ in 0..5 {
+        host.wait(seconds(1));
+        let idle = host.join("alice");
+        host.cut(&idle);
+    }
+    let mut busy = busy.resumes(&mut host, 0);
+    busy.cancels(&mut host, &job);
+    assert_eq!(host.stopped.len(), 1);
+}
+
+#[test]
 fn a_number_that_was_never_given_is_invalid() {
     let mut host = Host::new();
     let (alice, _) = with_three_events(&mut host);

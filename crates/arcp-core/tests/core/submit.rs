@@ -83,7 +83,7 @@ fn a_refusal_names_its_request_and_leaves_everything_else_alone() {
         (json!({ "agent": 7 }), "INVALID_REQUEST"),
         (json!({ "input": 1 }), "INVALID_REQUEST"),
         (json!({ "agent": "echo", "lease_request": { "fs.delete": ["/"] } }), "INVALID_REQUEST"),
-        (json!({ "agent": "echo", "lease_request": { "cost.budget": ["USD:1"] } }), "INVALID_REQUEST"),
+        (json!({ "agent": "echo", "lease_request": { "cost.budget": ["5 USD"] } }), "INVALID_REQUEST"),
         (json!({ "agent": "echo", "lease_request": { "fs.read": "/a" } }), "INVALID_REQUEST"),
         (json!({ "agent": "echo", "max_runtime_sec": 0 }), "INVALID_REQUEST"),
         (json!({ "agent": "echo", "max_runtime_sec": -1 }), "INVALID_REQUEST"),

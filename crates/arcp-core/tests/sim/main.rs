@@ -12,6 +12,7 @@ mod host;
 mod peer;
 mod world;
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 
 use crate::world::World;
@@ -31,13 +32,24 @@ fn random_lives() {
         Some(seed) => seed..seed + 1,
         None => 0..number("ARCP_SIM_SEEDS").unwrap_or(SEEDS),
     };
+    let many = seeds.clone().count() as u64 >= SEEDS;
+    let mut met: BTreeMap<&str, usize> = BTreeMap::new();
     for seed in seeds {
         let life = AssertUnwindSafe(|| World::live(seed));
-        if std::panic::catch_unwind(life).is_err() {
+        let Ok(history) = std::panic::catch_unwind(life) else {
             panic!("seed {seed} failed; ARCP_SIM_SEED={seed} lives it again");
+        };
+        for case in CASES {
+            *met.entry(case).or_default() += usize::from(history.contains(case));
         }
     }
+    println!("{met:#?}");
+    assert!(!many || CASES.iter().all(|case| met[case] >= 20), "a case is hardly ever met: {met:#?}");
 }
+
+/// What must have come to pass in many lives, or they prove nothing of it.
+const CASES: [&str; 6] =
+    ["ends", "lapses by the clock", "lapses RESUME_WINDOW_EXPIRED", "misses", "waits", "is told of its lag"];
 
 #[test]
 fn a_life_is_the_same_whenever_its_seed_is() {

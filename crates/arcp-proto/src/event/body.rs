@@ -295,6 +295,13 @@ pub struct Metric {
     pub dimensions: Option<BTreeMap<String, Json>>,
 }
 
+/// The kind of the event that stands for events of a job which are no longer kept: its body has a `next_index`, the place in
+/// the job's log of the first message that follows.
+pub const MISSED: &str = "x-vendor.arcp.missed";
+
+/// The metric that tells what remains of a budget (§9.6). Its like, everything under `cost.budget.`, are no costs.
+pub const BUDGET_REMAINING: &str = "cost.budget.remaining";
+
 impl Metric {
     /// A measurement without a unit.
     pub fn new(name: impl Into<String>, value: impl Into<Number>) -> Self {

@@ -85,6 +85,7 @@ mod tests {
             index,
             message_type: MessageType::JobEvent,
             kind: None,
+            feature: None,
             ts: Timestamp::UNIX_EPOCH,
             payload: Json::empty_object(),
             plain: None,

@@ -126,6 +126,14 @@ pub(crate) async fn fragile_client(url: &str, principal: &str) -> Client {
     Client::connect(connector, token(principal)).without_reconnect().await.unwrap()
 }
 
+/// A client of a runtime in this process, over a link in memory.
+pub(crate) async fn memory_client(runtime: &Runtime, principal: &str) -> Client {
+    let (connector, listener) = arcp_transport::memory::listener();
+    let runtime = runtime.clone();
+    tokio::spawn(async move { runtime.serve_all(listener).await });
+    Client::connect(connector, token(principal)).await.unwrap()
+}
+
 impl Drop for Host {
     fn drop(&mut self) {
         self.server.abort();

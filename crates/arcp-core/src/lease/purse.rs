@@ -1,0 +1,240 @@
+//! Counters of what may be spent (§9.6). Money is moved between counters and never copied: what a child job or a reservation
+//! holds is taken out of where it came from, so that nobody can spend it twice.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arcp_proto::{Amount, Budget, Currency};
+
+/// The counters of one job, and those of the job that delegated to it for the currencies that it has none of its own for.
+#[derive(Debug, Default)]
+pub(super) struct Purse {
+    counters: Mutex<BTreeMap<Currency, Counter>>,
+    parent: Option<Arc<Purse>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counter {
+    /// What may be spent, or given away.
+    free: Amount,
+    /// What is set aside for costs that are known.
+    held: Amount,
+}
+
+/// A counter has not enough left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Short {
+    pub(super) currency: Currency,
+    pub(super) remaining: Amount,
+}
+
+impl Counter {
+    fn remaining(self) -> Amount {
+        self.free.plus(self.held)
+    }
+
+    fn take(&mut self, currency: &Currency, amount: Amount) -> Result<(), Short> {
+        if self.free.is_exhausted() || self.free < amount {
+            return Err(Short { currency: currency.clone(), remaining: self.free });
+        }
+        self.free = self.free.minus(amount);
+        Ok(())
+    }
+}
+
+impl Purse {
+    pub(super) fn new(budget: &Budget) -> Arc<Self> {
+        Arc::new(Self { counters: Mutex::new(collect(budget)), parent: None })
+    }
+
+    /// A purse that holds part of this one's money, and draws on this one for everything else.
+    pub(super) fn share(self: &Arc<Self>, budget: &Budget) -> Result<Arc<Self>, Short> {
+        let mut taken: Vec<(&Currency, Amount)> = Vec::new();
+        for (currency, amount) in budget.iter() {
+            let outcome = self.with(currency, |counter| counter.take(currency, amount));
+            if let Some(Err(short)) = outcome {
+                for (currency, amount) in taken {
+                    self.give(currency, amount);
+                }
+                return Err(short);
+            }
+            taken.push((currency, amount));
+        }
+        Ok(Arc::new(Self { counters: Mutex::new(collect(budget)), parent: Some(Arc::clone(self)) }))
+    }
+
+    /// Gives what is left back to where it came from. Once it has been, there is nothing more to give.
+    pub(super) fn give_back(&self) {
+        let left = std::mem::take(&mut *self.lock());
+        let Some(parent) = &self.parent else { return };
+        for (currency, counter) in left {
+            parent.give(&currency, counter.remaining());
+        }
+    }
+
+    fn give(&self, currency: &Currency, amount: Amount) {
+        self.with(currency, |counter| counter.free = counter.free.plus(amount));
+    }
+
+    /// Spends. Returns what remains then; `None` if nobody counts this currency.
+    pub(super) fn spend(&self, currency: &Currency, amount: Amount) -> Option<Amount> {
+        self.settle(currency, Amount::ZERO, amount)
+    }
+
+    /// Sets aside what a counter must have. A currency that nobody counts has no end.
+    pub(super) fn hold(&self, currency: &Currency, amount: Amount) -> Result<(), Short> {
+        let held = self.with(currency, |counter| {
+            counter.take(currency, amount)?;
+            counter.held = counter.held.plus(amount);
+            Ok(())
+        });
+        held.unwrap_or(Ok(()))
+    }
+
+    /// Spends of what was set aside, and frees the rest. Returns what remains then; `None` if nobody counts this currency.
+    pub(super) fn settle(&self, currency: &Currency, held: Amount, spent: Amount) -> Option<Amount> {
+        self.with(currency, |counter| {
+            counter.held = counter.held.minus(held);
+            counter.free = counter.free.plus(held).minus(spent);
+            counter.remaining()
+        })
+    }
+
+    /// The first counter that has nothing left, of those that this job's spending goes to.
+    pub(super) fn exhausted(&self) -> Option<Short> {
+        let remaining = self.remaining();
+        let exhausted = remaining.iter().find(|(_, amount)| amount.is_exhausted());
+        exhausted.map(|(currency, remaining)| Short { currency: currency.clone(), remaining })
+    }
+
+    /// What remains in every counter that this job's spending goes to.
+    pub(super) fn remaining(&self) -> Budget {
+        let mut all = self.parent.as_ref().map(|parent| parent.remaining()).unwrap_or_default();
+        self.add_own(&mut all);
+        all
+    }
+
+    /// What remains in the counters that are this job's own.
+    pub(super) fn own(&self) -> Budget {
+        let mut own = Budget::default();
+        self.add_own(&mut own);
+        own
+    }
+
+    fn add_own(&self, budget: &mut Budget) {
+        for (currency, counter) in &*self.lock() {
+            budget.set(currency.clone(), counter.remaining());
+        }
+    }
+
+    /// Whether anybody counts this currency.
+    pub(super) fn counts(&self, currency: &Currency) -> bool {
+        self.with(currency, |_| ()).is_some()
+    }
+
+    fn with<T>(&self, currency: &Currency, change: impl FnOnce(&mut Counter) -> T) -> Option<T> {
+        if let Some(counter) = self.lock().get_mut(currency) {
+            return Some(change(counter));
+        }
+        self.parent.as_ref()?.with(currency, change)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Currency, Counter>> {
+        // Nothing in here panics half-way through a change.
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn collect(budget: &Budget) -> BTreeMap<Currency, Counter> {
+    let counter = |free| Counter { free, held: Amount::ZERO };
+    budget.iter().map(|(currency, amount)| (currency.clone(), counter(amount))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usd() -> Currency {
+        "USD".parse().unwrap()
+    }
+
+    fn amount(text: &str) -> Amount {
+        text.parse().unwrap()
+    }
+
+    fn budget(patterns: &[&str]) -> Budget {
+        patterns.iter().map(|pattern| pattern.parse::<arcp_proto::BudgetAmount>().unwrap()).collect()
+    }
+
+    /// Pitfall 28.
+    #[test]
+    fn ten_times_a_tenth_is_one() {
+        let purse = Purse::new(&budget(&["USD:1.00"]));
+        for _ in 0..9 {
+            purse.spend(&usd(), amount("0.10"));
+        }
+        assert_eq!((purse.exhausted(), purse.remaining().remaining("USD")), (None, Some(amount("0.10"))));
+        assert!(purse.spend(&usd(), amount("0.10")).unwrap().is_exhausted());
+        assert!(purse.exhausted().is_some(), "equal to zero is exhausted");
+        assert!(purse.spend(&usd(), amount("0.10")).unwrap().is_negative(), "what was spent was spent");
+    }
+
+    #[test]
+    fn a_currency_that_nobody_counts_is_not_limited() {
+        let purse = Purse::new(&budget(&["USD:1"]));
+        let eur = "EUR".parse().unwrap();
+        assert_eq!(purse.spend(&eur, amount("100")), None);
+        assert_eq!(purse.hold(&eur, amount("100")), Ok(()));
+        assert!(!purse.counts(&eur) && purse.counts(&usd()));
+    }
+
+    /// Pitfall 27.
+    #[test]
+    fn what_is_shared_is_gone_from_where_it_was_until_it_comes_back() {
+        let parent = Purse::new(&budget(&["USD:5", "credits:10"]));
+        let one = parent.share(&budget(&["USD:3"])).unwrap();
+        let short = parent.share(&budget(&["credits:4", "USD:2.01"])).unwrap_err();
+        assert_eq!((short.currency, short.remaining), (usd(), amount("2")));
+        assert_eq!(parent.remaining().remaining("credits"), Some(amount("10")), "all or nothing");
+        let two = parent.share(&budget(&["USD:2"])).unwrap();
+        assert_eq!(parent.exhausted().unwrap().currency, usd());
+        one.spend(&usd(), amount("1.25"));
+        two.spend(&usd(), amount("2.50"));
+        one.give_back();
+        two.give_back();
+        two.give_back();
+        assert_eq!(parent.remaining().remaining("USD"), Some(amount("1.25")), "5 - 1.25 - 2.50");
+    }
+
+    #[test]
+    fn what_a_child_does_not_count_it_draws_from_its_parent() {
+        let parent = Purse::new(&budget(&["USD:5", "credits:10"]));
+        let child = parent.share(&budget(&["USD:1"])).unwrap();
+        let grandchild = child.share(&Budget::default()).unwrap();
+        grandchild.spend(&"credits".parse().unwrap(), amount("10"));
+        grandchild.spend(&usd(), amount("0.5"));
+        assert_eq!(child.own().remaining("USD"), Some(amount("0.5")));
+        assert_eq!(grandchild.own(), Budget::default());
+        let credits = |purse: &Purse| purse.exhausted().map(|short| short.currency.to_string());
+        assert_eq!(credits(&parent).as_deref(), Some("credits"));
+        assert_eq!(
+            credits(&grandchild).as_deref(),
+            Some("credits"),
+            "a parent's counter counts for its children"
+        );
+    }
+
+    #[test]
+    fn what_is_set_aside_must_be_there_and_is_not_exhausted_by_that() {
+        let purse = Purse::new(&budget(&["USD:1"]));
+        assert!(purse.hold(&usd(), amount("1.01")).is_err());
+        purse.hold(&usd(), amount("1")).unwrap();
+        assert!(purse.hold(&usd(), amount("0")).is_err(), "nothing is left to be set aside");
+        assert!(purse.share(&budget(&["USD:0.5"])).is_err(), "nor to be given away");
+        assert_eq!(purse.exhausted(), None, "but it is there to be spent");
+        assert_eq!(purse.settle(&usd(), amount("1"), amount("0.25")), Some(amount("0.75")));
+        purse.hold(&usd(), amount("0.75")).unwrap();
+        purse.settle(&usd(), amount("0.75"), Amount::ZERO);
+        assert_eq!(purse.spend(&usd(), amount("0.75")), Some(Amount::ZERO));
+    }
+}
