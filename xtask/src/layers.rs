@@ -39,6 +39,7 @@ const TABLE: &[(&str, May)] = &[
     ("arcp-axum", May::Only(&["arcp-runtime", "arcp-transport", "arcp-transport-ws"], &[])),
     ("arcp-store-sqlite", May::Only(&["arcp-runtime", "arcp-proto"], &[])),
     ("arcp-jwt", May::Only(&["arcp-runtime"], &[])),
+    ("arcp-litellm", May::Only(&["arcp-runtime"], &[])),
     (
         "arcp",
         May::Only(
@@ -54,6 +55,7 @@ const TABLE: &[(&str, May)] = &[
                 "arcp-otel",
                 "arcp-store-sqlite",
                 "arcp-jwt",
+                "arcp-litellm",
             ],
             &[],
         ),

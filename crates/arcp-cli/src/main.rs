@@ -2,8 +2,10 @@
 
 mod cancel;
 mod connect;
+mod credentials;
 mod exit;
 mod follow;
+mod gateway;
 mod jobs;
 mod left;
 mod serve;
@@ -38,6 +40,8 @@ enum Command {
     Jobs(jobs::Jobs),
     /// Cancel a job that was submitted with --detach.
     Cancel(cancel::Cancel),
+    /// List provisioned credentials that are not known to be revoked.
+    Credentials(credentials::Credentials),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Command::Submit(submit) => submit.json,
         Command::Tail(tail) => tail.json,
         Command::Jobs(jobs) => jobs.json,
+        Command::Credentials(credentials) => credentials.json,
         Command::Serve(_) | Command::Cancel(_) => false,
     };
     if let Err(failure) = log_to_stderr(matches!(arguments.command, Command::Serve(_))) {
@@ -58,6 +63,7 @@ fn main() -> ExitCode {
             Command::Tail(tail) => tail::run(tail).await,
             Command::Jobs(jobs) => jobs::run(jobs).await,
             Command::Cancel(cancel) => cancel::run(cancel).await,
+            Command::Credentials(credentials) => credentials::run(&credentials),
         }
     };
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -15,6 +15,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 
 use crate::exit::{self, Failure};
+use crate::gateway::{self, Gateway};
 
 #[derive(clap::Args)]
 pub(crate) struct Serve {
@@ -39,9 +40,13 @@ pub(crate) struct Serve {
     #[arg(long, value_enum, default_value = "memory")]
     store: StoreKind,
 
-    /// Host the fixture agents: echo, count, sleep, stubborn, progress, stream, kinds, fail, versioned, whoami.
+    /// Host the fixture agents: echo, count, sleep, stubborn, progress, stream, kinds, operate, delegate, fail, versioned,
+    /// whoami, rotate.
     #[arg(long)]
     fixtures: bool,
+
+    #[command(flatten)]
+    gateway: Gateway,
 
     /// Let the first principal observe the jobs of the second. Repeatable; nobody sees the jobs of others by default.
     #[arg(long, value_name = "PRINCIPAL=PRINCIPAL")]
@@ -123,6 +128,7 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
         .identity("arcp", env!("CARGO_PKG_VERSION"))
         .authenticator(tokens)
         .limits(limits(&serve));
+    builder = gateway::add(builder, &serve.gateway)?;
     if serve.fixtures {
         builder = arcp_testing::with_fixtures(builder);
     } else {
@@ -135,7 +141,7 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     let server = server.map_err(|error| Failure::new(exit::USAGE, error))?;
     let address = server.local_addr()?;
     if !address.ip().is_loopback() {
-        tracing::warn!(%address, "bearer tokens cross the network in the clear: put TLS in front (§4)");
+        tracing::warn!(%address, "tokens and credentials cross the network in the clear: put TLS in front (§4, §14)");
     }
     announce(address)?;
 

@@ -31,7 +31,11 @@ impl Show {
 
     pub(crate) fn accepted(&mut self, accepted: &Accepted) -> io::Result<()> {
         match self {
-            Self::Lines => line("accepted", serde_json::to_value(accepted)?),
+            Self::Lines => {
+                let mut accepted = serde_json::to_value(accepted)?;
+                accepted["credentials"].as_array_mut().into_iter().flatten().for_each(redact);
+                line("accepted", accepted)
+            }
             Self::Text { gauges, .. } => {
                 gauges.begin(accepted.budget.as_ref());
                 let agent = accepted.agent.as_deref().unwrap_or("agent");
@@ -54,12 +58,15 @@ impl Show {
     pub(crate) fn event(&mut self, event: &Event) -> io::Result<()> {
         match (self, &event.body) {
             (Self::Lines, _) => {
-                let fields = json!({
+                let mut fields = json!({
                     "event_seq": event.event_seq,
                     "ts": event.ts,
                     "kind": event.kind,
                     "body": &event.raw,
                 });
+                if matches!(&event.body, Body::Status(status) if status.value.is_some()) {
+                    redact(&mut fields["body"]);
+                }
                 line("event", fields)
             }
             (Self::Text { bar: Some(bar), gauges }, Body::Progress(progress)) => {
@@ -162,6 +169,15 @@ fn line(kind: &str, mut fields: Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{fields}")?;
     out.flush()
+}
+
+/// The value of a credential is for programs that speak the protocol; what is printed ends up in files (§14).
+fn redact(credential: &mut Value) {
+    for name in ["value", "credential_value"] {
+        if let Some(value) = credential.get_mut(name) {
+            *value = Value::from("[redacted]");
+        }
+    }
 }
 
 /// Text of an agent on a terminal: no control characters, so that it cannot move the cursor or change colours.

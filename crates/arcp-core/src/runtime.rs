@@ -14,6 +14,7 @@ mod idempotency;
 mod job;
 mod listing;
 mod log;
+mod provision;
 mod replay;
 mod requests;
 mod result;
@@ -47,6 +48,7 @@ use self::connection::{Connection, Phase};
 use self::connections::Connections;
 use self::idempotency::Keys;
 use self::job::Job;
+use self::provision::Provision;
 use self::session::Next;
 use self::sessions::Sessions;
 use self::timers::{Timer, Timers};
@@ -95,6 +97,8 @@ pub struct Runtime {
     /// In the order in which they were accepted.
     jobs: BTreeMap<JobKey, Job>,
     job_ids: HashMap<JobId, JobKey>,
+    /// Jobs that are to be once they have their credentials.
+    provisions: BTreeMap<JobKey, Provision>,
     /// Jobs that have ended, in the order of their ends.
     finished: VecDeque<JobKey>,
     /// Jobs that have ended and whose logs are kept, in the order of their ends.
@@ -123,6 +127,7 @@ impl Runtime {
             sessions: Sessions::default(),
             jobs: BTreeMap::new(),
             job_ids: HashMap::new(),
+            provisions: BTreeMap::new(),
             finished: VecDeque::new(),
             history_of_ended: VecDeque::new(),
             history_bytes: 0,
@@ -252,6 +257,7 @@ impl Runtime {
     pub fn shut_down(&mut self, now: Now) {
         self.shutting_down = true;
         self.end_all_jobs(now);
+        self.refuse_all_orders(now);
         for connection in self.connections.keys() {
             self.close(connection, Close::GoingAway);
         }

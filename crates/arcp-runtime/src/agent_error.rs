@@ -8,6 +8,7 @@ use arcp_core::runtime::StopCause;
 use arcp_proto::{ErrorCode, ErrorPayload, Json};
 
 use crate::context::Stopped;
+use crate::credentials::RotateError;
 use crate::delegate::DelegateError;
 use crate::operation::OperationError;
 
@@ -87,6 +88,8 @@ fn payload_of(error: &(dyn Error + 'static)) -> Option<ErrorPayload> {
         } else if let Some(denied) = error.downcast_ref::<Denied>() {
             Some(denied.payload())
         } else if let Some(error) = error.downcast_ref::<OperationError>() {
+            Some(error.payload())
+        } else if let Some(error) = error.downcast_ref::<RotateError>() {
             Some(error.payload())
         } else {
             error.downcast_ref::<DelegateError>().map(DelegateError::payload)

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use arcp_core::runtime::{Agents, Config, Limits, ResolvedAgent};
 use arcp_core::{ObservationPolicy, SamePrincipal};
-use arcp_proto::AgentRef;
 use arcp_proto::session::Peer;
+use arcp_proto::{AgentRef, Feature};
 
 use crate::agent::{Agent, ErasedAgent};
 use crate::authenticator::{Anonymous, Authenticator, ErasedAuthenticator};
+use crate::credentials::{CredentialLedger, CredentialProvisioner};
+use crate::driver::Credentials;
 use crate::runtime::Runtime;
 use crate::store::{MemoryStore, Store};
 
@@ -29,6 +31,7 @@ pub struct RuntimeBuilder<Authentication = Unauthenticated> {
     authenticator: Arc<dyn ErasedAuthenticator>,
     store: Arc<dyn Store>,
     observation: Arc<dyn ObservationPolicy>,
+    credentials: Option<Credentials>,
     agents: Vec<(String, Arc<dyn ErasedAgent>)>,
     defaults: Vec<String>,
     state: PhantomData<Authentication>,
@@ -52,6 +55,11 @@ pub enum BuildError {
     /// A limit is zero that must not be.
     #[error("limit {0} must be at least 1")]
     ZeroLimit(&'static str),
+    /// The credential ledger is gone with the process, and what it has issued would stay good.
+    #[error(
+        "credential ledger does not survive a restart, so that revocation cannot be guaranteed (§14): use a FileLedger, or say that it does not matter with MemoryLedger::dangerous"
+    )]
+    ForgetfulLedger,
 }
 
 impl RuntimeBuilder<Unauthenticated> {
@@ -62,6 +70,7 @@ impl RuntimeBuilder<Unauthenticated> {
             authenticator: Arc::new(Anonymous),
             store: Arc::new(MemoryStore::new()),
             observation: Arc::new(SamePrincipal),
+            credentials: None,
             agents: Vec::new(),
             defaults: Vec::new(),
             state: PhantomData,
@@ -92,13 +101,14 @@ impl Dangerous {
 
 impl<Authentication> RuntimeBuilder<Authentication> {
     fn authenticated(self, authenticator: Arc<dyn ErasedAuthenticator>) -> RuntimeBuilder<Authenticated> {
-        let Self { identity, limits, store, observation, agents, defaults, .. } = self;
+        let Self { identity, limits, store, observation, credentials, agents, defaults, .. } = self;
         RuntimeBuilder {
             identity,
             limits,
             authenticator,
             store,
             observation,
+            credentials,
             agents,
             defaults,
             state: PhantomData,
@@ -140,6 +150,18 @@ impl<Authentication> RuntimeBuilder<Authentication> {
         self
     }
 
+    /// Who issues credentials for jobs, and where it is written down what may still be good (§9.8). The runtime offers
+    /// `provisioned_credentials` then.
+    #[must_use]
+    pub fn credentials(
+        mut self,
+        provisioner: impl CredentialProvisioner,
+        ledger: impl CredentialLedger,
+    ) -> Self {
+        self.credentials = Some((Arc::new(provisioner), Arc::new(ledger)));
+        self
+    }
+
     /// Where the runtime keeps what must be there after a restart; a [`MemoryStore`] if nothing is said.
     #[must_use]
     pub fn store(mut self, store: impl Store) -> Self {
@@ -175,7 +197,14 @@ impl RuntimeBuilder<Authenticated> {
         let mut config = Config::new(self.identity, inventory);
         config.limits = self.limits;
         config.observation = self.observation;
-        Ok(Runtime::start(config, agents, self.authenticator, self.store))
+        if let Some((_, ledger)) = &self.credentials {
+            if !ledger.survives() && !ledger.accepts_loss() {
+                return Err(BuildError::ForgetfulLedger);
+            }
+            let features = config.features.iter().cloned();
+            config.features = features.chain([Feature::ProvisionedCredentials]).collect();
+        }
+        Ok(Runtime::start(config, agents, self.authenticator, self.store, self.credentials))
     }
 }
 

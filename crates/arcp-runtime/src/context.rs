@@ -260,6 +260,10 @@ impl JobContext {
         self.spec.job
     }
 
+    pub(crate) fn spec(&self) -> &JobSpec {
+        &self.spec
+    }
+
     pub(crate) fn authority(&self) -> &Authority {
         &self.spec.authority
     }

@@ -109,8 +109,11 @@ impl Delegate {
         let delegation =
             Delegation { agent, input, lease: self.lease, lease_constraints: self.lease_constraints };
         self.ctx.released().await;
-        let (delegated, end) = self.ctx.driver().delegate(self.ctx.key(), delegation)?;
-        let Delegated { job, job_id, delegate_id, lease, lease_constraints } = delegated;
+        let (delegated, begun, end) = self.ctx.driver().delegate(self.ctx.key(), delegation)?;
+        let Delegated { job, job_id, delegate_id, lease, lease_constraints, provisioning } = delegated;
+        if provisioning {
+            begun.await.unwrap_or(Err(NotDelegated::Ended))?;
+        }
         let driver = Arc::clone(self.ctx.driver());
         Ok(Child { job, job_id, delegate_id, lease, lease_constraints, end: Pending::Waiting(end), driver })
     }

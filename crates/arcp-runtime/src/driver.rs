@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -18,16 +19,23 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::task::TaskTracker;
 
 use crate::agent::ErasedAgent;
 use crate::authenticator::ErasedAuthenticator;
 use crate::clock::Clock;
 use crate::connection::Signals;
+use crate::credentials::{CredentialLedger, Custody, ErasedProvisioner};
 use crate::job::{JobControl, supervise};
 use crate::runtime::Health;
 use crate::store::{Epoch, Store, StoreError};
+
+/// Who issues credentials, and who knows of them.
+pub(crate) type Credentials = (Arc<dyn ErasedProvisioner>, Arc<dyn CredentialLedger>);
+
+/// Tells whether a delegated job begins.
+pub(crate) type Begun = oneshot::Receiver<Result<(), NotDelegated>>;
 
 /// The machine and what runs because of it.
 pub(crate) struct Driver {
@@ -37,6 +45,7 @@ pub(crate) struct Driver {
     agents: HashMap<ResolvedAgent, Arc<dyn ErasedAgent>>,
     authenticator: Arc<dyn ErasedAuthenticator>,
     store: Arc<dyn Store>,
+    custody: Option<Arc<Custody>>,
     /// Tells the timer task that it has to wake earlier.
     earlier: Notify,
     health: watch::Sender<Health>,
@@ -51,8 +60,8 @@ struct State {
     machine: Machine,
     links: HashMap<ConnectionKey, Link>,
     jobs: HashMap<JobKey, RunningJob>,
-    /// Who waits for the ends of delegated jobs.
-    children: HashMap<JobKey, oneshot::Sender<Arc<Entry>>>,
+    /// Who waits for delegated jobs.
+    children: HashMap<JobKey, Waiting>,
     /// When the timer task wakes next.
     armed: Option<Instant>,
     commit: Commit,
@@ -77,6 +86,12 @@ struct Link {
     authentication: Option<AbortHandle>,
 }
 
+/// Who waits for a delegated job: to begin, if it is not to have its credentials first, and to end.
+struct Waiting {
+    begun: Option<oneshot::Sender<Result<(), NotDelegated>>>,
+    end: oneshot::Sender<Arc<Entry>>,
+}
+
 struct RunningJob {
     control: Arc<JobControl>,
     task: AbortHandle,
@@ -88,6 +103,7 @@ impl Driver {
         agents: HashMap<ResolvedAgent, Arc<dyn ErasedAgent>>,
         authenticator: Arc<dyn ErasedAuthenticator>,
         store: Arc<dyn Store>,
+        credentials: Option<Credentials>,
     ) -> Arc<Self> {
         let state = State {
             machine,
@@ -97,6 +113,11 @@ impl Driver {
             armed: None,
             commit: Commit::Opening,
         };
+        let health = watch::Sender::new(Health::Starting);
+        let (executor, tasks) = (Handle::current(), TaskTracker::new());
+        let custody = credentials.map(|(provisioner, ledger)| {
+            Custody::new(provisioner, ledger, health.subscribe(), executor.clone(), tasks.clone())
+        });
         Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
             this: Weak::clone(this),
@@ -105,9 +126,10 @@ impl Driver {
             authenticator,
             store,
             earlier: Notify::new(),
-            health: watch::Sender::new(Health::Starting),
-            executor: Handle::current(),
-            tasks: TaskTracker::new(),
+            custody,
+            health,
+            executor,
+            tasks,
             #[cfg(feature = "http")]
             http: tokio::sync::OnceCell::new(),
         })
@@ -146,13 +168,26 @@ impl Driver {
         &self,
         parent: JobKey,
         delegation: Delegation,
-    ) -> Result<(Child, oneshot::Receiver<Arc<Entry>>), NotDelegated> {
-        let (sender, end) = oneshot::channel();
+    ) -> Result<(Child, Begun, oneshot::Receiver<Arc<Entry>>), NotDelegated> {
+        let (begun_sender, begun) = oneshot::channel();
+        let (end_sender, end) = oneshot::channel();
         self.with_state(|state, now| {
             let child = state.machine.delegate(now, parent, delegation)?;
-            state.children.insert(child.job, sender);
-            Ok((child, end))
+            state.children.insert(child.job, Waiting { begun: Some(begun_sender), end: end_sender });
+            Ok((child, begun, end))
         })
+    }
+
+    pub(crate) fn custody(&self) -> Option<&Arc<Custody>> {
+        self.custody.as_ref()
+    }
+
+    /// Runs something to its end, whoever waits for it.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.tasks.spawn_on(future, &self.executor)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -258,7 +293,22 @@ impl Driver {
             }
             Event::ChildEnded { child, end } => {
                 if let Some(waiting) = state.children.remove(&child) {
-                    let _ = waiting.send(end); // whether anybody still waits or not
+                    let _ = waiting.end.send(end); // whether anybody still waits or not
+                }
+            }
+            Event::Delegated { child, outcome } => {
+                let waiting = match outcome {
+                    Ok(()) => state.children.get_mut(&child).and_then(|waiting| waiting.begun.take()),
+                    Err(_) => state.children.remove(&child).and_then(|waiting| waiting.begun),
+                };
+                if let Some(begun) = waiting {
+                    let _ = begun.send(outcome);
+                }
+            }
+            Event::Provision(spec) => self.provision(*spec),
+            Event::Revoke(job) => {
+                if let Some(custody) = &self.custody {
+                    custody.revoke_all(job);
                 }
             }
             Event::Wake(job) => {
@@ -272,7 +322,11 @@ impl Driver {
 
     fn start(&self, state: &mut State, spec: JobSpec) {
         if matches!(state.commit, Commit::Failed) {
-            return; // nobody will ever hear of this job
+            // Nobody will ever hear of this job.
+            if let Some(custody) = &self.custody {
+                custody.revoke_all(spec.job);
+            }
+            return;
         }
         let (Some(driver), Some(agent)) = (self.this.upgrade(), self.agents.get(&spec.agent)) else { return };
         let control = Arc::new(JobControl::new());
@@ -281,6 +335,18 @@ impl Driver {
         let supervised = supervise(driver, spec, agent, Arc::clone(&control));
         let task = self.tasks.spawn_on(supervised, &self.executor);
         state.jobs.insert(job, RunningJob { control, task: task.abort_handle() });
+    }
+
+    /// Has the credentials of a job issued. The feature is offered only where there is somebody to do it.
+    fn provision(&self, spec: JobSpec) {
+        let (Some(driver), Some(custody)) = (self.this.upgrade(), self.custody.clone()) else { return };
+        self.tasks.spawn_on(
+            async move {
+                let outcome = custody.issue(&spec).await;
+                driver.with(|machine, now| machine.handle_provisioned(now, spec.job, outcome));
+            },
+            &self.executor,
+        );
     }
 
     fn authenticate(&self, state: &mut State, connection: ConnectionKey, token: BearerToken) {

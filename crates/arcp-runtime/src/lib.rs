@@ -39,6 +39,7 @@ mod builder;
 mod clock;
 mod connection;
 mod context;
+pub mod credentials;
 mod delegate;
 mod driver;
 #[cfg(all(feature = "fs", unix))]

@@ -14,7 +14,8 @@ use crate::authenticator::ErasedAuthenticator;
 use crate::builder::{RuntimeBuilder, Unauthenticated};
 use crate::clock;
 use crate::connection;
-use crate::driver::Driver;
+use crate::credentials::OutstandingCredentials;
+use crate::driver::{Credentials, Driver};
 use crate::store::Store;
 
 /// How long [`Runtime::shutdown`] waits for connections to be closed and agents to be gone.
@@ -64,11 +65,16 @@ impl Runtime {
         agents: HashMap<ResolvedAgent, Arc<dyn ErasedAgent>>,
         authenticator: Arc<dyn ErasedAuthenticator>,
         store: Arc<dyn Store>,
+        credentials: Option<Credentials>,
     ) -> Self {
         let machine = Machine::new(config, Box::new(clock::random));
-        let driver = Driver::new(machine, agents, authenticator, store);
+        let driver = Driver::new(machine, agents, authenticator, store, credentials);
         let opener = Arc::clone(&driver);
         tokio::spawn(async move { opener.open_store().await });
+        if let Some(custody) = driver.custody() {
+            let custody = Arc::clone(custody);
+            driver.spawn(async move { custody.sweep().await });
+        }
         let keeper = Arc::clone(&driver);
         let timer = tokio::spawn(async move { keeper.keep_time().await }).abort_handle();
         Self(Arc::new(Owner { driver, timer }))
@@ -118,9 +124,14 @@ impl Runtime {
         stopped.map_or(Health::Stopping, |health| *health)
     }
 
+    /// How many provisioned credentials may be good at the upstream, for whoever watches over the runtime (§14).
+    pub fn outstanding_credentials(&self) -> OutstandingCredentials {
+        self.0.driver.custody().map(|custody| custody.counts()).unwrap_or_default()
+    }
+
     /// Ends every job with `INTERNAL_ERROR`, which invites clients to try again, sends what is still to be sent, closes
     /// every connection with 1001, and waits for all of that, 10 s at most. A connection is cut when it takes longer than
-    /// 5 s. Returns whether everything was gone by then; what is not is an agent that never yields.
+    /// 5 s; what credentials cannot be revoked meanwhile is left to the next run. Returns whether everything was gone by then; what is not is an agent that never yields.
     pub async fn shutdown(&self) -> bool {
         let driver = &self.0.driver;
         driver.shut_down();

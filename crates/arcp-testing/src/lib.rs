@@ -17,17 +17,23 @@
 //! | `fail` | `{code?, message?, panic?}` | ends in that error, or panics |
 //! | `versioned` | anything | there as `1.0.0` and `2.0.0`; returns `{"version": <its own>}` |
 //! | `whoami` | anything | returns what the agent is told of its job |
+//! | `rotate` | `{}` | rotates its first provisioned credential; returns `{"credential_id": <its id, or null without one>}` |
 //!
 //! All but `versioned` are there as `1.0.0`. A wrong input ends the job in `INVALID_REQUEST` with a message that names the
 //! field.
+//!
+//! [`FixtureGateway`] is an upstream for provisioned credentials that writes down what it is asked.
 
 mod authority;
 mod events;
+mod gateway;
 mod identity;
 mod stream;
 mod time;
 
 use arcp_runtime::{RuntimeBuilder, agent_fn};
+
+pub use gateway::FixtureGateway;
 
 /// Adds every fixture agent to a runtime.
 #[must_use]
@@ -46,4 +52,5 @@ pub fn with_fixtures<A>(builder: RuntimeBuilder<A>) -> RuntimeBuilder<A> {
         .agent("versioned@1.0.0", agent_fn(identity::versioned))
         .agent("versioned@2.0.0", agent_fn(identity::versioned))
         .agent("whoami@1.0.0", agent_fn(identity::whoami))
+        .agent("rotate@1.0.0", agent_fn(gateway::rotate))
 }

@@ -6,6 +6,7 @@
 mod authority;
 mod axum;
 mod bad_input;
+mod credentials;
 #[cfg(unix)]
 mod files;
 mod jobs;

@@ -54,6 +54,7 @@ pub fn implemented_features() -> Features {
         Feature::LeaseExpiresAt,
         Feature::CostBudget,
         Feature::ModelUse,
+        Feature::ProvisionedCredentials,
         Feature::Progress,
         Feature::ResultChunk,
         Feature::AgentVersions,

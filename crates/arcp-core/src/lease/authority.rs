@@ -165,6 +165,18 @@ impl Authority {
         self.purse.exhausted().map_or(Ok(()), |short| Err(short.into()))
     }
 
+    /// The patterns of models that may be used (§9.7); `None` if any may.
+    pub fn models(&self) -> Option<Vec<String>> {
+        if !self.grants.names(namespace::MODEL_USE) && self.models == ModelPolicy::Optional {
+            return None;
+        }
+        let mut patterns = Vec::new();
+        for pattern in self.grants.patterns(namespace::MODEL_USE) {
+            patterns.push(pattern.to_string());
+        }
+        Some(patterns)
+    }
+
     /// When the lease ends by the monotonic clock.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.expiry.map(|expiry| expiry.deadline)

@@ -16,6 +16,8 @@ pub struct Census {
     pub finished: usize,
     pub keys: usize,
     pub timers: usize,
+    /// Jobs that wait for their credentials.
+    pub provisions: usize,
     /// Sessions that jobs know of as their followers, over all jobs.
     pub followers: usize,
     /// Jobs that sessions know of as followed, over all sessions.
@@ -44,6 +46,7 @@ impl Runtime {
             finished: self.finished.len(),
             keys: self.keys.len(),
             timers: self.timers.len(),
+            provisions: self.provisions.len(),
             followers: self.jobs.values().map(|job| job.followers.len()).sum(),
             following: self.sessions.iter().map(|session| session.following.len()).sum(),
             waiting: self.sessions.iter().map(|session| session.waiting.len()).sum(),

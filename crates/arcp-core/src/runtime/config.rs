@@ -17,7 +17,8 @@ pub struct Config {
     pub identity: Peer,
     /// The agents that can be submitted to.
     pub agents: Agents,
-    /// What this runtime offers; a session has what its client asked for of these.
+    /// What this runtime offers; a session has what its client asked for of these. With
+    /// [`Feature::ProvisionedCredentials`] every job waits for what [`Event::Provision`](super::Event::Provision) asks for.
     pub features: Features,
     /// Who may see whose jobs; only their own, if nothing is said.
     pub observation: Arc<dyn ObservationPolicy>,
@@ -28,7 +29,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A runtime with these agents, every feature this version implements, and the default limits.
+    /// A runtime with these agents, every feature that needs nothing of its driver, and the default limits.
     pub fn new(identity: Peer, agents: Agents) -> Self {
         Self {
             identity,
@@ -41,7 +42,8 @@ impl Config {
     }
 }
 
-/// The features that this version of the runtime machine implements.
+/// The features that this version of the runtime machine implements by itself: all but
+/// [`Feature::ProvisionedCredentials`], for which its driver must have an upstream.
 pub fn implemented_features() -> Features {
     let features = [
         Feature::Heartbeat,

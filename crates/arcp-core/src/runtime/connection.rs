@@ -23,6 +23,8 @@ pub(super) struct Connection {
     pub(super) woken: bool,
     /// Whether the next commit is to wake it: it has something to send that is not committed yet.
     pub(super) awaits_commit: bool,
+    /// Whether a request of it waits for credentials: what comes after it is not read until then.
+    pub(super) provisioning: bool,
     /// Whether the driver was told not to read.
     pub(super) read_paused: bool,
     /// When something last came in.
@@ -71,6 +73,7 @@ impl Connection {
             closed: false,
             woken: false,
             awaits_commit: false,
+            provisioning: false,
             read_paused: false,
             heard: now,
             said: now,
@@ -80,7 +83,7 @@ impl Connection {
 
     /// Whether there is room for another answer.
     pub(super) fn takes_requests(&self, limits: &Limits) -> bool {
-        self.answers.len() < limits.answers && self.answer_bytes < limits.answer_bytes
+        !self.provisioning && self.answers.len() < limits.answers && self.answer_bytes < limits.answer_bytes
     }
 
     /// Whether its close is decided, be it that something has still to be sent before.

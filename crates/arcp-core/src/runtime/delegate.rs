@@ -40,6 +40,8 @@ pub struct Child {
     pub lease: Lease,
     /// Bounds on that.
     pub lease_constraints: LeaseConstraints,
+    /// Whether it waits for its credentials (§9.8): then [`Event::Delegated`] says whether it begins.
+    pub provisioning: bool,
 }
 
 /// Why a job was not delegated. The job that asked goes on, and its clients have been told by a `tool_result`.
@@ -107,22 +109,37 @@ impl Runtime {
         }
         let before = self.jobs.get(&parent_key).map(|job| job.authority.remaining());
         match self.try_delegate(now, parent_key, &delegate_id, delegation) {
-            Ok(child) => {
+            Ok((order, child)) => {
+                self.count(order.owner, &order.principal);
                 self.tell_changes(now, parent_key, before.as_ref());
-                self.announce_child(now, child.job);
-                self.start(child.job);
+                if child.provisioning {
+                    self.provision(order, None);
+                } else {
+                    self.create(now, order, Vec::new());
+                    self.announce_child(now, child.job);
+                    self.start(child.job);
+                }
                 Ok(child)
             }
             Err(error) => {
-                if let Ok(call_id) = delegate_id.as_str().parse() {
-                    let outcome = ToolOutcome::Error(error.payload());
-                    let result = ToolResult { call_id, outcome };
-                    if let Ok(draft) = Draft::new(EventKind::ToolResult, now.wall, &result) {
-                        self.append_event(parent_key, draft);
-                    }
-                }
+                self.tell_refusal(now, parent_key, &delegate_id, &error);
                 Err(error)
             }
+        }
+    }
+
+    /// Tells the clients of a job that what it wished to delegate was refused.
+    pub(super) fn tell_refusal(
+        &mut self,
+        now: Now,
+        parent_key: JobKey,
+        delegate_id: &DelegateId,
+        error: &NotDelegated,
+    ) {
+        let Ok(call_id) = delegate_id.as_str().parse() else { return };
+        let result = ToolResult { call_id, outcome: ToolOutcome::Error(error.payload()) };
+        if let Ok(draft) = Draft::new(EventKind::ToolResult, now.wall, &result) {
+            self.append_event(parent_key, draft);
         }
     }
 
@@ -132,7 +149,7 @@ impl Runtime {
         parent_key: JobKey,
         delegate_id: &DelegateId,
         delegation: Delegation,
-    ) -> Result<Child, NotDelegated> {
+    ) -> Result<(Order, Child), NotDelegated> {
         let Delegation { agent, input, lease, lease_constraints } = delegation;
         let parent = self.jobs.get(&parent_key).ok_or(NotDelegated::Ended)?;
         let depth_limit = self.config.limits.delegation_depth;
@@ -157,31 +174,38 @@ impl Runtime {
         self.check_job_limits(owner, &principal).map_err(NotDelegated::Refused)?;
         let Delegated { authority, lease, constraints } =
             authority.delegate(&lease, &lease_constraints, now)?;
-        let job = self.create(
-            now,
-            Order {
-                agent,
-                input,
-                principal,
-                owner,
-                session_id,
-                lease: lease.clone(),
-                lease_constraints: constraints.clone(),
-                authority,
-                key: None,
-                max_runtime: None,
-                trace_id,
-                trace_context,
-                parent: Some(Parent { job: parent_key, delegate_id: delegate_id.clone() }),
-            },
-        );
-        let job_id = self.jobs.get(&job).map(|job| job.head.job_id.clone()).ok_or(NotDelegated::Ended)?;
-        Ok(Child { job, job_id, delegate_id: delegate_id.clone(), lease, lease_constraints: constraints })
+        let (job, job_id) = self.new_job(now);
+        let child = Child {
+            job,
+            job_id: job_id.clone(),
+            delegate_id: delegate_id.clone(),
+            lease: lease.clone(),
+            lease_constraints: constraints.clone(),
+            provisioning: self.provisions_credentials(),
+        };
+        let order = Order {
+            job,
+            job_id,
+            agent,
+            input,
+            principal,
+            owner,
+            session_id,
+            lease,
+            lease_constraints: constraints,
+            authority: Arc::new(authority),
+            key: None,
+            max_runtime: None,
+            trace_id,
+            trace_context,
+            parent: Some(Parent { job: parent_key, delegate_id: delegate_id.clone() }),
+        };
+        Ok((order, child))
     }
 
     /// Tells the session of a child's acceptance, after the event that asked for it; also when it is next connected, if it is
     /// not now.
-    fn announce_child(&mut self, now: Now, child_key: JobKey) {
+    pub(super) fn announce_child(&mut self, now: Now, child_key: JobKey) {
         let Some(child) = self.jobs.get(&child_key) else { return };
         let (owner, accepted) = (child.owner, child.accepted.clone());
         let Some(session) = self.sessions.by_key_mut(owner) else { return };
@@ -197,6 +221,8 @@ impl Runtime {
             return;
         };
         self.withhold(owner, &mut accepted.lease_constraints, &mut accepted.budget);
+        let job = self.job_ids.get(&accepted.job_id).and_then(|job_key| self.jobs.get(job_key));
+        accepted.credentials = job.map(|job| self.credentials_for(owner, job)).unwrap_or_default();
         let (job_id, trace_id) = (accepted.job_id.clone(), accepted.trace_id);
         self.answer_after(now, connection, owner, after, &accepted, |envelope| {
             envelope.job_id = Some(job_id);
@@ -215,6 +241,7 @@ impl Runtime {
 
     /// A job is about to end: what it has delegated ends first.
     pub(super) fn end_children(&mut self, now: Now, parent_key: JobKey) {
+        self.abandon_children(parent_key);
         let children = self.jobs.get_mut(&parent_key).map(|job| std::mem::take(&mut job.children));
         for child in children.unwrap_or_default() {
             self.stop(
@@ -262,7 +289,7 @@ impl Runtime {
     }
 
     /// Tells what remains of the counters that are not what they were.
-    fn tell_changes(&mut self, now: Now, job_key: JobKey, before: Option<&arcp_proto::Budget>) {
+    pub(super) fn tell_changes(&mut self, now: Now, job_key: JobKey, before: Option<&arcp_proto::Budget>) {
         let Some(job) = self.jobs.get(&job_key) else { return };
         let changed: Vec<_> = job
             .authority

@@ -6,7 +6,7 @@ use arcp_proto::session::Peer;
 use arcp_proto::{BearerToken, JobId, Json, Lease, LeaseConstraints, SessionId, TraceContext, TraceId};
 
 use super::log::Entry;
-use super::{ConnectionKey, JobKey, ResolvedAgent};
+use super::{ConnectionKey, JobKey, NotDelegated, ResolvedAgent};
 use crate::lease::Authority;
 use crate::principal::Principal;
 
@@ -30,6 +30,19 @@ pub enum Event {
     Close(ConnectionKey),
     /// A connection that was not being read may be read again.
     Read(ConnectionKey),
+    /// Find out what credentials a job is to have (§9.8), have them issued, and say it with
+    /// [`handle_provisioned`](super::Runtime::handle_provisioned). The job does not exist before.
+    Provision(Box<JobSpec>),
+    /// Revoke everything that was issued for a job: it has ended, or will not be. Said once, and only of a job for which
+    /// something was issued.
+    Revoke(JobKey),
+    /// Whether a job that was delegated and waited for its credentials begins.
+    Delegated {
+        /// The job.
+        child: JobKey,
+        /// Why it does not, if it does not. The clients of the job that delegates have been told.
+        outcome: Result<(), NotDelegated>,
+    },
     /// Run the agent of a job.
     Start(Box<JobSpec>),
     /// Tell the agent of a job to stop. It has until [`Event::Abort`].

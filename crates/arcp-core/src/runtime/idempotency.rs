@@ -26,6 +26,16 @@ impl Keys {
         self.claims.get(&(principal.clone(), key.into()))
     }
 
+    /// Holds a key for a job that is about to be.
+    pub(super) fn hold(&mut self, principal: &Principal, key: &str, fingerprint: Fingerprint, job: JobKey) {
+        self.claims.insert((principal.clone(), key.into()), Claim { fingerprint, job });
+    }
+
+    /// Lets go of a key that was held, and not claimed.
+    pub(super) fn release(&mut self, principal: &Principal, key: &str) {
+        self.claims.remove(&(principal.clone(), key.into()));
+    }
+
     pub(super) fn claim(&mut self, now: Instant, principal: Principal, key: Box<str>, claim: Claim) {
         self.order.push_back((now, principal.clone(), key.clone()));
         self.claims.insert((principal, key), claim);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arcp_proto::event::{BUDGET_REMAINING, EventKind, Metric};
 use arcp_proto::job::{Accepted, FinalStatus, JobError, JobResult};
 use arcp_proto::{
-    Amount, Currency, ErrorCode, ErrorPayload, Json, MessageType, Payload, SessionId, TraceContext,
+    Amount, Credential, Currency, ErrorCode, ErrorPayload, Json, MessageType, Payload, SessionId,
+    TraceContext,
 };
 
 use super::log::{Cost, Draft, Entry, JobHead, JobLog};
@@ -35,6 +36,8 @@ pub(super) struct Job {
     pub(super) children: Vec<JobKey>,
     /// How many jobs are above it.
     pub(super) depth: usize,
+    /// What was issued for it (§9.8). Nowhere else, and gone with its end.
+    pub(super) credentials: Vec<Credential>,
     /// What its agent is started with, until it is.
     pub(super) waiting_to_start: Option<Box<JobSpec>>,
     /// Whether an idempotency key keeps it.
@@ -112,6 +115,9 @@ pub enum EmitError {
     /// The job streams a result already.
     #[error("job streams a result already")]
     AlreadyStreaming,
+    /// The job has no such credential.
+    #[error("job has no such credential")]
+    NoCredential,
     /// The job streams no result, or has ended its stream.
     #[error("job streams no result now")]
     NotStreaming,
@@ -138,6 +144,7 @@ impl Job {
             parent: None,
             children: Vec::new(),
             depth: 0,
+            credentials: Vec::new(),
             waiting_to_start: None,
             keyed,
             outlived: false,
@@ -255,7 +262,7 @@ impl Runtime {
             plain: None,
             position: self.writes.position(),
         };
-        self.append(job_key, entry);
+        self.append(job_key, entry, None);
     }
 
     /// Whether the agent of a job has to wait, and if so, has it woken later.
@@ -373,13 +380,16 @@ impl Runtime {
         };
         entry.plain = plain.map(|plain| entry.instead(plain));
         let job_id = job.head.job_id.clone();
-        let entry = self.append(job_key, entry);
+        let entry = self.append(job_key, entry, None);
         self.writes.push(Write::JobEnded(job_id, status.clone()));
         let Some(job) = self.jobs.get_mut(&job_key) else { return };
         job.terminal = Some(Arc::clone(&entry));
         job.waiting_to_start = None;
         job.result = None;
         job.ended = Some(status);
+        if !std::mem::take(&mut job.credentials).is_empty() {
+            self.events.push_back(Event::Revoke(job_key));
+        }
         for (at, timer) in job.timers.drain(..) {
             self.timers.clear(at, timer);
         }
@@ -394,10 +404,7 @@ impl Runtime {
                 session.following.retain(|key| *key != job_key);
             }
         }
-        if let Some(session) = self.sessions.by_key_mut(owner) {
-            session.running -= 1;
-        }
-        self.sessions.job_ended(&principal);
+        self.uncount(owner, &principal);
         if let Some(parent) = parent {
             self.child_has_ended(now, job_key, parent, &entry);
         }
@@ -406,8 +413,14 @@ impl Runtime {
         self.forget_finished_jobs();
     }
 
-    /// Stores an entry, shows it to every follower, and keeps it for later ones.
-    fn append(&mut self, job_key: JobKey, entry: Entry) -> Arc<Entry> {
+    /// Stores an entry, shows it to every follower, and keeps it for later ones. Those who submitted the job are shown
+    /// `private` in its place, which is neither stored nor kept for anybody else.
+    pub(super) fn append(
+        &mut self,
+        job_key: JobKey,
+        entry: Entry,
+        private: Option<Arc<Entry>>,
+    ) -> Arc<Entry> {
         let entry = Arc::new(entry);
         self.writes.append(Arc::clone(&entry));
         let followers = match self.jobs.get_mut(&job_key) {
@@ -428,7 +441,10 @@ impl Runtime {
                         session.behind.push(job_key);
                     }
                 }
-                _ => self.show(follower.session, &entry),
+                _ => {
+                    let shown = private.as_ref().filter(|_| follower.submitted).unwrap_or(&entry);
+                    self.show(follower.session, shown);
+                }
             }
         }
         if let Some(job) = self.jobs.get_mut(&job_key) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use arcp_proto::job::{Accepted, Submit};
 use arcp_proto::{
-    Budget, DelegateId, ErrorCode, ErrorPayload, Feature, JobId, Json, Lease, LeaseConstraints, SessionId,
-    TraceContext, TraceId, namespace,
+    Budget, Credential, DelegateId, ErrorCode, ErrorPayload, Feature, JobId, Json, Lease, LeaseConstraints,
+    SessionId, TraceContext, TraceId, namespace,
 };
 
 use super::idempotency::Claim;
@@ -24,6 +24,8 @@ const MAX_KEY_BYTES: usize = 256;
 
 /// Everything that a job is made of.
 pub(super) struct Order {
+    pub(super) job: JobKey,
+    pub(super) job_id: JobId,
     pub(super) agent: ResolvedAgent,
     pub(super) input: Json,
     pub(super) principal: Principal,
@@ -32,7 +34,7 @@ pub(super) struct Order {
     pub(super) session_id: SessionId,
     pub(super) lease: Lease,
     pub(super) lease_constraints: LeaseConstraints,
-    pub(super) authority: Authority,
+    pub(super) authority: Arc<Authority>,
     pub(super) key: Option<(Box<str>, Fingerprint)>,
     pub(super) max_runtime: Option<Duration>,
     pub(super) trace_id: TraceId,
@@ -82,7 +84,9 @@ impl Runtime {
                 return Err(ErrorPayload::new(ErrorCode::DuplicateKey, message));
             }
             let job_key = claim.job;
-            self.attach(now, request, job_key);
+            if !self.await_provision(job_key, request) {
+                self.attach(now, request, job_key);
+            }
             return Ok(());
         }
         let agent = self.config.agents.resolve(&submit.agent)?;
@@ -93,7 +97,10 @@ impl Runtime {
             .map_err(|denied| ErrorPayload::new(denied.code(), format!("payload: {denied}")))?;
         self.check_job_limits(request.session, &principal)?;
         let trace_id = trace_context.as_ref().map(|context| context.trace_id).or(trace_id);
+        let (job, job_id) = self.new_job(now);
         let order = Order {
+            job,
+            job_id,
             agent,
             input: submit.input,
             principal,
@@ -101,14 +108,19 @@ impl Runtime {
             session_id,
             lease: submit.lease_request,
             lease_constraints: submit.lease_constraints,
-            authority,
+            authority: Arc::new(authority),
             key,
             max_runtime: submit.max_runtime_sec.map(Duration::from_secs),
             trace_id: trace_id.unwrap_or_else(|| self.ids.trace_id()),
             trace_context,
             parent: None,
         };
-        let job_key = self.create(now, order);
+        self.count(order.owner, &order.principal);
+        if self.provisions_credentials() {
+            self.provision(order, Some(request));
+            return Ok(());
+        }
+        let job_key = self.create(now, order, Vec::new());
         self.answer_accepted(now, request, job_key, None);
         self.start(job_key);
         Ok(())
@@ -148,26 +160,65 @@ impl Runtime {
         Ok(())
     }
 
-    /// Makes a job. It is known from here on, but its agent has not been started.
-    pub(super) fn create(&mut self, now: Now, order: Order) -> JobKey {
-        let Order { agent, principal, owner, session_id, lease, lease_constraints, key, trace_id, .. } =
-            order;
-        let job_key = JobKey(self.next_key());
-        let job_id = JobId::from_ulid(self.ids.ulid(now));
-        let authority = Arc::new(order.authority);
-        let parent = order.parent.as_ref().and_then(|parent| Some((parent, self.jobs.get(&parent.job)?)));
-        let depth = parent.map_or(0, |(_, job)| job.depth + 1);
-        let parent_job_id = parent.map(|(_, job)| job.head.job_id.clone());
+    /// What the next job is called.
+    pub(super) fn new_job(&mut self, now: Now) -> (JobKey, JobId) {
+        (JobKey(self.next_key()), JobId::from_ulid(self.ids.ulid(now)))
+    }
+
+    /// Counts a job that is to be among those of its session and principal.
+    pub(super) fn count(&mut self, owner: SessionKey, principal: &Principal) {
+        self.sessions.job_started(principal);
+        if let Some(session) = self.sessions.by_key_mut(owner) {
+            session.running += 1;
+        }
+    }
+
+    /// The same for one that is no more.
+    pub(super) fn uncount(&mut self, owner: SessionKey, principal: &Principal) {
+        if let Some(session) = self.sessions.by_key_mut(owner) {
+            session.running -= 1;
+        }
+        self.sessions.job_ended(principal);
+    }
+
+    fn parent_of(&self, order: &Order) -> Option<&Job> {
+        order.parent.as_ref().and_then(|parent| self.jobs.get(&parent.job))
+    }
+
+    /// What the agent of a job is told.
+    pub(super) fn spec_of(&self, order: &Order) -> JobSpec {
+        JobSpec {
+            job: order.job,
+            job_id: order.job_id.clone(),
+            agent: order.agent.clone(),
+            input: order.input.clone(),
+            principal: order.principal.clone(),
+            session_id: order.session_id.clone(),
+            parent_job_id: self.parent_of(order).map(|parent| parent.head.job_id.clone()),
+            trace_id: order.trace_id,
+            trace_context: order.trace_context.clone(),
+            lease: order.lease.clone(),
+            lease_constraints: order.lease_constraints.clone(),
+            authority: Arc::clone(&order.authority),
+        }
+    }
+
+    /// Makes a job of an order that was counted. It is known from here on, but its agent has not been started.
+    pub(super) fn create(&mut self, now: Now, order: Order, credentials: Vec<Credential>) -> JobKey {
+        let spec = Box::new(self.spec_of(&order));
+        let depth = self.parent_of(&order).map_or(0, |job| job.depth + 1);
+        let Order { job: job_key, job_id, agent, principal, owner, session_id, key, trace_id, .. } = order;
+        let Order { lease, lease_constraints, authority, .. } = order;
         let accepted = Accepted {
             job_id: job_id.clone(),
             agent: Some(agent.to_string()),
-            lease: lease.clone(),
-            lease_constraints: lease_constraints.clone(),
             budget: lease.names(namespace::COST_BUDGET).then(|| authority.budget()),
+            lease,
+            lease_constraints,
             credentials: Vec::new(),
             accepted_at: Some(now.wall),
             trace_id: Some(trace_id),
-            parent_job_id: parent_job_id.clone(),
+            parent_job_id: spec.parent_job_id.clone(),
             delegate_id: order.parent.as_ref().map(|parent| parent.delegate_id.clone()),
             request_id: None,
         };
@@ -180,28 +231,17 @@ impl Runtime {
             Arc::clone(&authority),
             key.is_some(),
         );
-        job.trace_context.clone_from(&order.trace_context);
+        job.trace_context = order.trace_context;
         job.parent = order.parent.as_ref().map(|parent| parent.job);
         job.depth = depth;
-        job.waiting_to_start = Some(Box::new(JobSpec {
-            job: job_key,
-            job_id: job_id.clone(),
-            agent,
-            input: order.input,
-            principal: principal.clone(),
-            session_id: session_id.clone(),
-            parent_job_id,
-            trace_id,
-            trace_context: order.trace_context,
-            lease,
-            lease_constraints,
-            authority: Arc::clone(&authority),
-        }));
+        job.credentials = credentials;
+        job.waiting_to_start = Some(spec);
+        if self.sessions.by_key(owner).is_none() {
+            job.followers.clear();
+        }
         self.jobs.insert(job_key, job);
         self.job_ids.insert(job_id, job_key);
-        self.sessions.job_started(&principal);
         if let Some(session) = self.sessions.by_key_mut(owner) {
-            session.running += 1;
             session.following.push(job_key);
         }
         if let Some(parent) = order.parent.and_then(|parent| self.jobs.get_mut(&parent.job)) {
@@ -235,7 +275,7 @@ impl Runtime {
     }
 
     /// Attaches a second submitter to the job that its key names: events from now on, or the terminal message (§7.2).
-    fn attach(&mut self, now: Now, request: &Request, job_key: JobKey) {
+    pub(super) fn attach(&mut self, now: Now, request: &Request, job_key: JobKey) {
         let Some(job) = self.jobs.get(&job_key) else { return };
         let next_index = job.terminal.as_ref().map_or(job.next_index, |terminal| terminal.index);
         self.answer_accepted(now, request, job_key, Some(next_index));
@@ -256,9 +296,16 @@ impl Runtime {
         self.connections.wake(request.connection, &mut self.events);
     }
 
-    fn answer_accepted(&mut self, now: Now, request: &Request, job_key: JobKey, next_index: Option<u64>) {
+    pub(super) fn answer_accepted(
+        &mut self,
+        now: Now,
+        request: &Request,
+        job_key: JobKey,
+        next_index: Option<u64>,
+    ) {
         let Some(job) = self.jobs.get(&job_key) else { return };
         let mut accepted = Accepted { request_id: request.id.clone(), ..job.accepted.clone() };
+        accepted.credentials = self.credentials_for(request.session, job);
         self.withhold(request.session, &mut accepted.lease_constraints, &mut accepted.budget);
         let head = Arc::clone(&job.head);
         self.answer_about(now, request, &head, &accepted, next_index);

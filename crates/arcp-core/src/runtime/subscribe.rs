@@ -86,7 +86,7 @@ impl Runtime {
             lease: accepted.lease,
             lease_constraints,
             budget,
-            credentials: Vec::new(),
+            credentials: self.credentials_for(request.session, job),
             parent_job_id: accepted.parent_job_id,
             trace_id: accepted.trace_id,
             subscribed_from: job.log.last_owner_seq(),

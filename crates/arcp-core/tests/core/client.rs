@@ -33,7 +33,7 @@ fn the_hello_is_exactly_this() {
                     "encodings": ["json"],
                     "features": [
                         "heartbeat", "ack", "list_jobs", "subscribe", "lease_expires_at", "cost.budget",
-                        "model.use", "progress", "result_chunk", "agent_versions"
+                        "model.use", "provisioned_credentials", "progress", "result_chunk", "agent_versions"
                     ]
                 }
             }

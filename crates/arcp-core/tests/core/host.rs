@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arcp_core::runtime::{
     Agents, AuthenticationError, Batch, Close, Config, ConnectionKey, Draft, EmitError, Event, Flow, JobKey,
-    JobSpec, Outcome, ResolvedAgent, Runtime, StopCause, Transmit,
+    JobSpec, NotDelegated, Outcome, ResolvedAgent, Runtime, StopCause, Transmit,
 };
 use arcp_core::{Incoming, Instant, Now, Principal};
 use arcp_proto::event::EventKind;
@@ -79,6 +79,11 @@ pub(crate) struct Host {
     /// How much is taken from the machine at a time.
     pub(crate) gulp: usize,
     pub(crate) started: BTreeMap<String, JobSpec>,
+    /// Jobs that wait for their credentials, in the order in which they were asked for.
+    pub(crate) provisioning: VecDeque<JobSpec>,
+    pub(crate) revoked: Vec<JobKey>,
+    /// Jobs that were delegated and waited for their credentials, and whether they have begun.
+    pub(crate) delegated: Vec<(JobKey, Result<(), NotDelegated>)>,
     pub(crate) stopped: Vec<(JobKey, StopCause)>,
     pub(crate) aborted: Vec<JobKey>,
     pub(crate) children_ended: Vec<JobKey>,
@@ -126,6 +131,9 @@ impl Host {
             transmit_wanted: BTreeSet::new(),
             gulp: 16,
             started: BTreeMap::new(),
+            provisioning: VecDeque::new(),
+            revoked: Vec::new(),
+            delegated: Vec::new(),
             stopped: Vec::new(),
             aborted: Vec::new(),
             children_ended: Vec::new(),
@@ -324,6 +332,9 @@ impl Host {
             Event::Start(spec) => {
                 self.started.insert(spec.job_id.to_string(), *spec);
             }
+            Event::Provision(spec) => self.provisioning.push_back(*spec),
+            Event::Revoke(job) => self.revoked.push(job),
+            Event::Delegated { child, outcome } => self.delegated.push((child, outcome)),
             Event::Stop(job, cause) => self.stopped.push((job, cause)),
             Event::Abort(job) => self.aborted.push(job),
             Event::ChildEnded { child, .. } => self.children_ended.push(child),

@@ -6,6 +6,7 @@ mod ack;
 mod budget;
 mod client;
 mod close;
+mod credentials;
 mod delegate;
 mod determinism;
 mod end;

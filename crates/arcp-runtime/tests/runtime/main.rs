@@ -5,6 +5,7 @@
 
 mod agents;
 mod authentication;
+mod credentials;
 mod ends;
 mod flow;
 mod peer;

@@ -1,0 +1,64 @@
+//! Who issues credentials for the jobs of `arcp serve` (§9.8).
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use arcp::litellm::{LiteLlm, MasterKey};
+use arcp::runtime::RuntimeBuilder;
+use arcp::runtime::credentials::{FileLedger, MemoryLedger};
+use arcp_testing::FixtureGateway;
+
+use crate::exit::{self, Failure};
+
+/// Where the key of the LiteLLM proxy's administrator is taken from: anybody can read a command line.
+const MASTER_KEY: &str = "ARCP_LITELLM_KEY";
+
+#[derive(clap::Args)]
+pub(crate) struct Gateway {
+    /// Give every job a credential of a pretended upstream, which appends a line of JSON to this file for each call.
+    #[arg(long, value_name = "FILE", requires = "fixtures", conflicts_with = "litellm_url")]
+    fixture_gateway: Option<PathBuf>,
+
+    /// Have the first N revocations at the pretended upstream fail.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "fixture_gateway")]
+    fixture_gateway_fail: u64,
+
+    /// Give jobs virtual keys of the LiteLLM proxy at this URL, bounded by their leases. The administrator's key is taken from
+    /// ARCP_LITELLM_KEY.
+    #[arg(long, value_name = "URL", requires = "credential_ledger")]
+    litellm_url: Option<String>,
+
+    /// Where it is written down which credentials may still be good at the upstream, so that they are revoked after a crash.
+    #[arg(long, value_name = "FILE")]
+    credential_ledger: Option<PathBuf>,
+}
+
+/// Has jobs given credentials, if that is wanted.
+pub(crate) fn add<A>(builder: RuntimeBuilder<A>, gateway: &Gateway) -> Result<RuntimeBuilder<A>, Failure> {
+    let ledger = gateway.credential_ledger.as_ref().map(FileLedger::open).transpose();
+    let ledger = ledger.map_err(|error| Failure::new(exit::USAGE, error))?;
+    if let Some(path) = &gateway.fixture_gateway {
+        let fixture = FixtureGateway::open(path);
+        let fixture = fixture.with_context(|| format!("cannot write {}", path.display()));
+        let fixture = fixture.map_err(|error| Failure::new(exit::USAGE, error))?;
+        let fixture = fixture.failing_revocations(gateway.fixture_gateway_fail);
+        return Ok(match ledger {
+            Some(ledger) => builder.credentials(fixture, ledger),
+            None => builder.credentials(fixture, MemoryLedger::dangerous()),
+        });
+    }
+    match (&gateway.litellm_url, ledger) {
+        (Some(url), Some(ledger)) => Ok(builder.credentials(litellm(url)?, ledger)),
+        (None, Some(_)) => {
+            Err(Failure::usage("--credential-ledger: nobody issues credentials: give --litellm-url URL"))
+        }
+        (_, None) => Ok(builder),
+    }
+}
+
+fn litellm(url: &str) -> Result<LiteLlm, Failure> {
+    let key = std::env::var(MASTER_KEY).ok().filter(|key| !key.is_empty());
+    let key = key.ok_or_else(|| Failure::usage(format!("--litellm-url: {MASTER_KEY} is not set")))?;
+    let proxy = LiteLlm::new(url, MasterKey::new(key)).context("--litellm-url");
+    proxy.map_err(|error| Failure::new(exit::USAGE, error))
+}
