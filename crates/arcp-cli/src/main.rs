@@ -7,6 +7,7 @@ mod exit;
 mod follow;
 mod gateway;
 mod jobs;
+mod lease;
 mod left;
 mod serve;
 mod show;
@@ -40,6 +41,8 @@ enum Command {
     Jobs(jobs::Jobs),
     /// Cancel a job that was submitted with --detach.
     Cancel(cancel::Cancel),
+    /// Look at a lease without a runtime.
+    Lease(lease::LeaseCommand),
     /// List provisioned credentials that are not known to be revoked.
     Credentials(credentials::Credentials),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Tail(tail) => tail.json,
         Command::Jobs(jobs) => jobs.json,
         Command::Credentials(credentials) => credentials.json,
+        Command::Lease(lease) => lease.json(),
         Command::Serve(_) | Command::Cancel(_) => false,
     };
     if let Err(failure) = log_to_stderr(matches!(arguments.command, Command::Serve(_))) {
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
             Command::Jobs(jobs) => jobs::run(jobs).await,
             Command::Cancel(cancel) => cancel::run(cancel).await,
             Command::Credentials(credentials) => credentials::run(&credentials),
+            Command::Lease(command) => lease::run(command),
         }
     };
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

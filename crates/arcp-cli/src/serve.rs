@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::Context;
 use arcp::axum::{Mount, Server};
 use arcp::proto::BearerToken;
-use arcp::runtime::{Health, Limits, Observation, ObservationPolicy, Principal, Runtime, StaticTokens};
+use arcp::runtime::{
+    Health, Limits, ModelPolicy, Observation, ObservationPolicy, Principal, Runtime, StaticTokens,
+};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -40,8 +42,8 @@ pub(crate) struct Serve {
     #[arg(long, value_enum, default_value = "memory")]
     store: StoreKind,
 
-    /// Host the fixture agents: echo, count, sleep, stubborn, progress, stream, kinds, operate, delegate, fail, versioned,
-    /// whoami, rotate.
+    /// Host the fixture agents: echo, count, sleep, stubborn, progress, stream, kinds, operate, delegate, rotate, fail,
+    /// versioned, whoami.
     #[arg(long)]
     fixtures: bool,
 
@@ -51,6 +53,10 @@ pub(crate) struct Serve {
     /// Let the first principal observe the jobs of the second. Repeatable; nobody sees the jobs of others by default.
     #[arg(long, value_name = "PRINCIPAL=PRINCIPAL")]
     observe: Vec<String>,
+
+    /// Let a job use no model that its lease does not name. Otherwise a lease that does not speak of models allows any.
+    #[arg(long)]
+    require_model_use: bool,
 
     /// Let pages of this browser origin in, such as https://console.example.com. Repeatable; none by default.
     #[arg(long, value_name = "ORIGIN")]
@@ -127,6 +133,7 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
         .observation(observers)
         .identity("arcp", env!("CARGO_PKG_VERSION"))
         .authenticator(tokens)
+        .models(if serve.require_model_use { ModelPolicy::Required } else { ModelPolicy::Optional })
         .limits(limits(&serve));
     builder = gateway::add(builder, &serve.gateway)?;
     if serve.fixtures {

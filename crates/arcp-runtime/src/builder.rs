@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use arcp_core::lease::ModelPolicy;
 use arcp_core::runtime::{Agents, Config, Limits, ResolvedAgent};
 use arcp_core::{ObservationPolicy, SamePrincipal};
 use arcp_proto::session::Peer;
@@ -31,6 +32,7 @@ pub struct RuntimeBuilder<Authentication = Unauthenticated> {
     authenticator: Arc<dyn ErasedAuthenticator>,
     store: Arc<dyn Store>,
     observation: Arc<dyn ObservationPolicy>,
+    models: ModelPolicy,
     credentials: Option<Credentials>,
     agents: Vec<(String, Arc<dyn ErasedAgent>)>,
     defaults: Vec<String>,
@@ -70,6 +72,7 @@ impl RuntimeBuilder<Unauthenticated> {
             authenticator: Arc::new(Anonymous),
             store: Arc::new(MemoryStore::new()),
             observation: Arc::new(SamePrincipal),
+            models: ModelPolicy::default(),
             credentials: None,
             agents: Vec::new(),
             defaults: Vec::new(),
@@ -101,13 +104,14 @@ impl Dangerous {
 
 impl<Authentication> RuntimeBuilder<Authentication> {
     fn authenticated(self, authenticator: Arc<dyn ErasedAuthenticator>) -> RuntimeBuilder<Authenticated> {
-        let Self { identity, limits, store, observation, credentials, agents, defaults, .. } = self;
+        let Self { identity, limits, store, observation, models, credentials, agents, defaults, .. } = self;
         RuntimeBuilder {
             identity,
             limits,
             authenticator,
             store,
             observation,
+            models,
             credentials,
             agents,
             defaults,
@@ -162,6 +166,13 @@ impl<Authentication> RuntimeBuilder<Authentication> {
         self
     }
 
+    /// What a lease that does not name `model.use` means (§9.7): any model, if nothing is said.
+    #[must_use]
+    pub fn models(mut self, policy: ModelPolicy) -> Self {
+        self.models = policy;
+        self
+    }
+
     /// Where the runtime keeps what must be there after a restart; a [`MemoryStore`] if nothing is said.
     #[must_use]
     pub fn store(mut self, store: impl Store) -> Self {
@@ -197,6 +208,7 @@ impl RuntimeBuilder<Authenticated> {
         let mut config = Config::new(self.identity, inventory);
         config.limits = self.limits;
         config.observation = self.observation;
+        config.models = self.models;
         if let Some((_, ledger)) = &self.credentials {
             if !ledger.survives() && !ledger.accepts_loss() {
                 return Err(BuildError::ForgetfulLedger);
