@@ -48,8 +48,15 @@ fn random_lives() {
 }
 
 /// What must have come to pass in many lives, or they prove nothing of it.
-const CASES: [&str; 6] =
-    ["ends", "lapses by the clock", "lapses RESUME_WINDOW_EXPIRED", "misses", "waits", "is told of its lag"];
+const CASES: [&str; 7] = [
+    "a job delegates",
+    "ends",
+    "lapses by the clock",
+    "lapses RESUME_WINDOW_EXPIRED",
+    "misses",
+    "waits",
+    "is told of its lag",
+];
 
 #[test]
 fn a_life_is_the_same_whenever_its_seed_is() {

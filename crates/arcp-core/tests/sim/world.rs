@@ -4,18 +4,25 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use arcp_core::client::{Backoff, Config, Event, JobEnd, Loss, RequestKey, Session, Transmit};
-use arcp_core::runtime::{ConnectionKey, Flow, JobKey, Limits, Outcome};
+use arcp_core::runtime::{ConnectionKey, Delegation, Flow, JobKey, Limits, Outcome};
 use arcp_core::{Incoming, Now};
 use arcp_proto::event::EventKind;
 use arcp_proto::job::{Submit, Subscribe};
 use arcp_proto::session::{ListJobs, Peer as Identity};
-use arcp_proto::{BearerToken, ErrorCode, ErrorPayload, Json};
+use arcp_proto::{BearerToken, ErrorCode, ErrorPayload, Json, Lease, LeaseConstraints};
 use serde_json::{Value, json};
 
 use crate::host::{Clock, Host, seconds, seeded};
 
 const STEPS: usize = 120;
 const PRINCIPALS: [&str; 4] = ["alice", "alice", "alice", "bob"];
+
+/// A submit of a job that may delegate.
+fn delegating() -> Submit {
+    let mut submit = Submit::new("echo".parse().unwrap(), Json::null());
+    submit.lease_request = Lease::empty().grant("agent.delegate", "echo");
+    submit
+}
 
 /// One way of a link: when each frame arrives; `None` is a close.
 type Way = VecDeque<(Duration, Option<String>)>;
@@ -140,13 +147,13 @@ impl World {
     fn step(&mut self) {
         let index = self.below(self.clients.len());
         let now = self.host.now();
-        match self.below(24) {
+        match self.below(25) {
             0 | 1 => {
-                let submit = Submit::new("echo".parse().unwrap(), Json::null());
+                let submit = delegating();
                 self.clients[index].machine.submit(now, &submit, None);
             }
             21 => {
-                let mut submit = Submit::new("echo".parse().unwrap(), Json::null());
+                let mut submit = delegating();
                 submit.idempotency_key = Some(format!("key {}", self.below(3)));
                 let request = self.clients[index].machine.submit(now, &submit, None);
                 self.clients[index].keyed.insert(request);
@@ -155,6 +162,7 @@ impl World {
                 self.clients[index].machine.list_jobs(now, &ListJobs::default());
             }
             23 => self.subscribe(index, false),
+            24 => self.delegate(),
             2..=6 => self.emit(),
             7 => self.finish(),
             8 => {
@@ -240,6 +248,32 @@ impl World {
         }
     }
 
+    fn delegate(&mut self) {
+        let Some(job) = self.running() else { return };
+        let lease = if self.below(2) == 0 { delegating().lease_request } else { Lease::empty() };
+        let delegation = Delegation {
+            agent: "echo".parse().unwrap(),
+            input: Json::null(),
+            lease,
+            lease_constraints: LeaseConstraints::default(),
+        };
+        let key = self.host.key_of(&job);
+        if self.host.machine.delegate(self.host.now(), key, delegation).is_ok() {
+            self.history.push_str("a job delegates\n");
+        }
+        self.host.settle();
+    }
+
+    /// Jobs that have ended with others.
+    fn bury(&mut self) {
+        for job in self.host.aborted.drain(..) {
+            let spec = self.host.started.values().find(|spec| spec.job == job);
+            if let Some(record) = spec.and_then(|spec| self.jobs.get_mut(spec.job_id.as_str())) {
+                record.2 = true;
+            }
+        }
+    }
+
     fn wake(&mut self) {
         for job in self.host.woken.drain(..) {
             self.waiting.remove(&job);
@@ -255,6 +289,7 @@ impl World {
         };
         self.host.finish(&job, outcome);
         self.jobs.get_mut(&job).unwrap().2 = true;
+        self.bury();
     }
 
     fn subscribe(&mut self, index: usize, history: bool) {
@@ -314,6 +349,7 @@ impl World {
             let fresh = || (spec.principal.as_str().to_owned(), 0, false);
             self.jobs.entry(id.clone()).or_insert_with(fresh);
         }
+        self.bury();
         for index in 0..self.clients.len() {
             let told = self.clients[index].exchange(&mut self.host, self.delay);
             for event in told {
@@ -347,6 +383,7 @@ impl World {
                 assert_eq!(job.0, client.who, "nobody is told of another principal's job");
                 None
             }
+            Event::Delegated(accepted) => Some((&accepted.job_id, true, Some(0))),
             // A cancel that waited for a session which is gone.
             Event::Refused { error, .. } if error.code == ErrorCode::PermissionDenied && client.renewed => {
                 None
