@@ -91,8 +91,8 @@
 //! agents, credentials of upstream services that are issued for one job and revoked with it. WebSocket with TLS, and the pipes of a
 //! child process.
 //!
-//! Not there yet: durable stores, JWT,
-//! OpenTelemetry. A runtime offers in `session.welcome` what it can do, and refuses by name what it cannot.
+//! Not there yet: durable stores, JWT, OpenTelemetry. A runtime offers in `session.welcome` what it can do, and refuses by name
+//! what it cannot.
 //!
 //! Licensed under Apache-2.0.
 
