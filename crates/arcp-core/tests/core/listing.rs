@@ -108,6 +108,8 @@ fn bad_limits_and_cursors_are_refused() {
         json!({ "limit": 0 }),
         json!({ "limit": 1_001 }),
         json!({ "cursor": "" }),
+        json!({ "cursor": format!("+{}", cursor.as_str().unwrap()) }),
+        json!({ "cursor": format!("0{}", cursor.as_str().unwrap()) }),
         json!({ "cursor": "2" }),
         json!({ "cursor": "2-0011223344556677" }),
     ] {
