@@ -261,7 +261,7 @@ impl Driver {
                 self.state.send_replace(State::Renewed);
             }
             CoreEvent::Delegated(accepted) => self.deliveries.child(*accepted),
-            CoreEvent::Missed { job_id, only_for } => self.deliveries.miss(&job_id, only_for),
+            CoreEvent::Missed { job_id, audience } => self.deliveries.miss(&job_id, &audience),
             CoreEvent::AcknowledgeDue => {
                 let taken = self.deliveries.taken(self.machine.last_event_seq());
                 let now = self.now();
@@ -299,8 +299,8 @@ impl Driver {
             CoreEvent::Refused { request, error } => self.fail(request, RequestError::Refused(error)),
             CoreEvent::TimedOut { request } => self.fail(request, RequestError::TimedOut),
             CoreEvent::Interrupted { request } => self.fail(request, RequestError::Interrupted),
-            CoreEvent::Job { job_id, event_seq, event, only_for } => {
-                self.deliveries.event(&job_id, event_seq, event, only_for);
+            CoreEvent::Job { job_id, event_seq, event, audience } => {
+                self.deliveries.event(&job_id, event_seq, event, &audience);
             }
             CoreEvent::JobEnded { job_id, end } => self.deliveries.end(&job_id, &end),
             CoreEvent::Ended(loss) => self.end(loss),

@@ -7,6 +7,7 @@ mod handshake;
 mod heartbeat;
 mod jobs;
 mod observe;
+mod place;
 mod renew;
 mod requests;
 mod resume;
@@ -18,6 +19,7 @@ use arcp_proto::{ByteString, Envelope, ErrorCode, Features, JobId, Message, Mess
 
 pub use config::{Config, implemented_features};
 pub use event::{Event, JobEnd, Loss, Opened, RequestKey};
+pub use place::Audience;
 pub use resume::{Backoff, ResumeState};
 
 use self::heartbeat::Pulse;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arcp_core::client::{JobEnd, RequestKey};
+use arcp_core::client::{Audience, JobEnd, RequestKey};
 use arcp_proto::JobId;
 use arcp_proto::job::Accepted;
 use futures_util::future::{join_all, select_all};
@@ -67,6 +67,10 @@ struct Outbox {
 }
 
 impl Outbox {
+    fn is_of(&self, audience: &Audience) -> bool {
+        self.request.is_none_or(|request| audience.includes(request))
+    }
+
     /// The place up to which the application has taken everything, if there is something that it has not.
     fn lag_from(&self) -> Option<u64> {
         let taken = self.taken.load(Ordering::Acquire);
@@ -111,15 +115,14 @@ impl Deliveries {
         job_id: &JobId,
         event_seq: Option<u64>,
         event: arcp_proto::event::Event,
-        only_for: Option<RequestKey>,
+        audience: &Audience,
     ) {
         let Some(outboxes) = self.jobs.get_mut(job_id) else { return };
         outboxes.retain(|outbox| !outbox.sender.is_closed());
         let place = event_seq.map(|seq| self.before + seq);
         self.last = self.last.max(place.unwrap_or(0));
         let mut event = Some(Event::new(event_seq, event));
-        let mut addressed =
-            outboxes.iter_mut().filter(|outbox| only_for.is_none() || outbox.request == only_for).peekable();
+        let mut addressed = outboxes.iter_mut().filter(|outbox| outbox.is_of(audience)).peekable();
         while let Some(outbox) = addressed.next() {
             if let Some(place) = place {
                 if outbox.delivered == 0 {
@@ -139,9 +142,9 @@ impl Deliveries {
     }
 
     /// Events of a job are lost.
-    pub(super) fn miss(&mut self, job_id: &JobId, only_for: Option<RequestKey>) {
+    pub(super) fn miss(&mut self, job_id: &JobId, audience: &Audience) {
         let all = self.jobs.get(job_id).into_iter().flatten();
-        for outbox in all.filter(|outbox| only_for.is_none() || outbox.request == only_for) {
+        for outbox in all.filter(|outbox| outbox.is_of(audience)) {
             self.waiting.push_back((outbox.sender.clone(), Delivery::Missed));
         }
     }

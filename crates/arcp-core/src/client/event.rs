@@ -4,6 +4,8 @@ use arcp_proto::job::{Accepted, Event as JobEvent, FinalStatus, JobError, JobRes
 use arcp_proto::session::{AgentInfo, Jobs, Peer};
 use arcp_proto::{DecodeError, ErrorCode, ErrorPayload, Features, JobId, SessionId};
 
+use super::place::Audience;
+
 /// Names a request towards the machine; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestKey(pub(super) u64);
@@ -31,8 +33,8 @@ pub enum Event {
     Missed {
         /// The job.
         job_id: JobId,
-        /// Who it is for, as with [`Event::Job`].
-        only_for: Option<RequestKey>,
+        /// Who was to be told of them.
+        audience: Audience,
     },
     /// How far has the application come? Tell [`acknowledge`](super::Session::acknowledge).
     AcknowledgeDue,
@@ -94,7 +96,7 @@ pub enum Event {
         event: JobEvent,
         /// Who it is for: a subscription to a job that was followed already has its history come again, which is not for
         /// those who have been told.
-        only_for: Option<RequestKey>,
+        audience: Audience,
     },
     /// A job has ended (§7.3).
     JobEnded {

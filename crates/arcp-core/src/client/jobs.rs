@@ -6,7 +6,8 @@ use arcp_proto::event::MISSED;
 use arcp_proto::job::{Accepted, Event as JobEvent, JobError};
 use arcp_proto::{DecodeError, Envelope, JobId, MessageType};
 
-use super::renew::{Followed, News};
+use super::place::Audience;
+use super::renew::Followed;
 use super::{Event, JobEnd, RequestKey, Session};
 use crate::time::Now;
 
@@ -76,7 +77,7 @@ impl Session {
                 return;
             }
             self.events.push_back(Event::Delegated(Box::new(accepted)));
-            self.begin(None, job_id, Followed::submitted(None));
+            self.begin(None, job_id, Followed::submitted(None), None);
             return;
         }
         let answered = self.requests.accepted(accepted.request_id.as_ref());
@@ -86,10 +87,10 @@ impl Session {
                 if renewed && next_index.is_some() && !self.jobs.live.contains_key(&job_id) {
                     // It was accepted in the session before this one, and has begun: its beginning is asked for.
                     self.jobs.put_past(job_id.clone());
-                    self.begin(Some(request), job_id.clone(), Followed::submitted(Some(0)));
+                    self.begin(Some(request), job_id.clone(), Followed::submitted(Some(0)), None);
                     self.take_up(now, job_id);
                 } else {
-                    self.begin(Some(request), job_id, Followed::submitted(next_index));
+                    self.begin(Some(request), job_id, Followed::submitted(next_index), None);
                 }
             }
             Some((None, _)) => {
@@ -111,7 +112,13 @@ impl Session {
     }
 
     /// A job is known from now on; what came too early is told now.
-    pub(super) fn begin(&mut self, request: Option<RequestKey>, job_id: JobId, mut followed: Followed) {
+    pub(super) fn begin(
+        &mut self,
+        request: Option<RequestKey>,
+        job_id: JobId,
+        mut followed: Followed,
+        start: Option<u64>,
+    ) {
         let counts = self.counts_everything();
         let early = std::mem::take(&mut self.jobs.early);
         let (mine, others): (VecDeque<_>, VecDeque<_>) =
@@ -136,7 +143,7 @@ impl Session {
             self.jobs.past.retain(|past| *past != job_id);
             match self.jobs.live.get_mut(&job_id) {
                 Some(before) if followed.own => before.own = true,
-                Some(before) => request.into_iter().for_each(|request| before.join(request, &followed)),
+                Some(before) => request.into_iter().for_each(|request| before.join(request, start)),
                 None => drop(self.jobs.live.insert(job_id, followed)),
             }
         }
@@ -153,7 +160,7 @@ impl Session {
             return self.handle_missed(job_id, missed.next_index);
         }
         let event_seq = envelope.event_seq;
-        self.tell(job_id.clone(), Event::Job { job_id, event_seq, event, only_for: None });
+        self.tell(job_id.clone(), Event::Job { job_id, event_seq, event, audience: Audience::All });
     }
 
     pub(super) fn handle_end(&mut self, envelope: Envelope, end: JobEnd) {
@@ -207,20 +214,19 @@ impl Session {
         let counts = self.counts_everything();
         if let Some(followed) = self.jobs.live.get_mut(&job_id) {
             let news = match &mut event {
-                Event::Job { event_seq, only_for, .. } => {
-                    let news = followed.advance(*event_seq, counts);
-                    if let News::For(request) = news {
-                        *only_for = Some(request);
+                Event::Job { event_seq, audience, .. } => match followed.advance(*event_seq, counts) {
+                    Some(those) => {
+                        *audience = those;
+                        true
                     }
-                    news
-                }
-                _ if followed.taking_up => News::None,
-                _ => News::ForAll,
+                    None => false,
+                },
+                _ => !followed.taking_up,
             };
-            if news != News::None {
+            if news {
                 self.events.push_back(event);
             }
-            return news != News::None;
+            return news;
         }
         if !self.jobs.knows(&job_id) && self.requests.may_begin_jobs() {
             self.jobs.early.push_back((job_id, event));

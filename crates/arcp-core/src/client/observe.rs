@@ -55,7 +55,7 @@ impl Session {
             Some((request, Kind::Subscribe(_, after))) => {
                 let followed = Followed::subscribed(&subscribed, after, next_index);
                 self.events.push_back(Event::Subscribed { request, subscribed: Box::new(subscribed) });
-                self.begin(Some(request), job_id, followed);
+                self.begin(Some(request), job_id, followed, next_index);
             }
             _ => {
                 tracing::debug!(%job_id, "job.subscribed answers no open request, ignored");

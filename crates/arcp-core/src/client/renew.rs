@@ -4,6 +4,7 @@
 use arcp_proto::job::{Subscribe, Subscribed};
 use arcp_proto::{ErrorCode, ErrorPayload, Feature, JobId};
 
+use super::place::{Audience, Places};
 use super::requests::Kind;
 use super::resume::Standing;
 use super::{Event, JobEnd, RequestKey, Session};
@@ -18,14 +19,8 @@ pub(super) struct Followed {
     counted_here: bool,
     /// The number after which its history is asked for, in its submitter's count.
     after: u64,
-    /// The place of its next message in the job's log; `None` if that is not known.
-    next: Option<u64>,
-    /// Messages that come again, and have been told.
-    skip: u64,
-    /// Messages that come again for a subscription that was made while the job was followed, and for it alone.
-    again: Option<(RequestKey, u64)>,
-    /// The place of which it is known whether events before it are missing.
-    missed_before: Option<u64>,
+    /// Who has been told how much.
+    places: Places,
     /// Whether it is about to be taken up: everything comes again then.
     pub(super) taking_up: bool,
 }
@@ -37,10 +32,7 @@ impl Followed {
             own: true,
             counted_here: next_index.is_none(),
             after: 0,
-            next: Some(next_index.unwrap_or(0)),
-            skip: 0,
-            again: None,
-            missed_before: None,
+            places: Places::from(Some(next_index.unwrap_or(0))),
             taking_up: false,
         }
     }
@@ -51,10 +43,7 @@ impl Followed {
             own: false,
             counted_here: false,
             after: after.unwrap_or(subscribed.subscribed_from),
-            next: next_index,
-            skip: 0,
-            again: None,
-            missed_before: None,
+            places: Places::from(next_index),
             taking_up: false,
         }
     }
@@ -65,99 +54,56 @@ impl Followed {
         self.counted_here
     }
 
-    /// Takes an event of the job: is it news, and to whom?
-    pub(super) fn advance(&mut self, event_seq: Option<u64>, counts: bool) -> News {
+    /// Takes an event of the job. Gives who it is news for, if for anybody.
+    pub(super) fn advance(&mut self, event_seq: Option<u64>, counts: bool) -> Option<Audience> {
         if self.taking_up {
-            return News::None;
-        }
-        if self.skip > 0 {
-            self.skip -= 1;
-            return News::None;
+            return None;
         }
         if let (true, Some(seq)) = (self.counted_here, event_seq) {
             self.after = seq;
         }
-        if let Some((request, left)) = self.again {
-            self.again = (left > 1).then_some((request, left - 1));
-            return News::For(request);
+        if !counts {
+            self.places.forget();
         }
-        self.next = self.next.filter(|_| counts).map(|next| next + 1);
-        News::ForAll
+        self.places.take()
     }
 
-    /// A subscription to the job has begun while it is followed, and its history comes again.
-    pub(super) fn join(&mut self, request: RequestKey, joining: &Followed) {
-        self.again = match (self.next, joining.next) {
-            (Some(next), Some(index)) if index < next => Some((request, next - index)),
-            _ => None,
-        };
-    }
-
-    /// The runtime says that what is before a place is no longer kept, as far as it was not sent. Gives who is to be told.
-    fn miss(&mut self, next_index: u64) -> News {
-        if self.taking_up || self.missed_before == Some(next_index) {
-            return News::None;
-        }
-        self.skip = 0;
-        match (self.again.take(), self.next) {
-            (Some((request, _)), Some(next)) if next_index < next => {
-                self.again = Some((request, next - next_index));
-                News::For(request)
-            }
-            _ => {
-                self.next = self.next.map(|_| next_index);
-                self.missed_before = Some(next_index);
-                News::ForAll
-            }
-        }
-    }
-
-    /// Whether what was told can be told from what was not when the history comes.
-    fn has_place(&self) -> bool {
-        self.counted_here || self.next.is_some()
+    /// A subscription to the job has begun while it is followed: what it asks for begins at a place.
+    pub(super) fn join(&mut self, request: RequestKey, start: Option<u64>) {
+        // From here on numbers and places part: what comes again has new numbers.
+        self.counted_here = false;
+        self.places.join(request, start);
     }
 
     /// What is asked for when the job is taken up.
     fn wish(&self, job_id: JobId) -> Subscribe {
-        let history = self.has_place();
-        Subscribe { job_id, history, from_event_seq: history.then_some(self.after) }
+        let history = self.counted_here || self.places.are_known();
+        // Whoever has been told less than the others may need any of it.
+        let after = if self.places.lag() { 0 } else { self.after };
+        Subscribe { job_id, history, from_event_seq: history.then_some(after) }
     }
 
-    /// The job is taken up; what follows begins at a place in its log. Returns whether something in between is missing.
-    fn taken_up(&mut self, next_index: Option<u64>) -> bool {
-        let missing = match (self.next, next_index) {
-            (Some(next), Some(index)) if index <= next => {
-                self.skip = next - index;
-                self.missed_before = Some(index); // what is missing there was told before
-                false
+    /// The job is taken up; what follows begins at a place in its log. Gives who misses something.
+    fn taken_up(&mut self, next_index: Option<u64>) -> Option<Audience> {
+        let trusted = self.counted_here && !self.places.lag();
+        (self.taking_up, self.counted_here) = (false, false);
+        match next_index.filter(|_| self.places.are_known()) {
+            Some(index) => self.places.go_on_at(index),
+            None => {
+                self.places.forget();
+                (!trusted).then_some(Audience::All)
             }
-            (Some(_), Some(index)) => {
-                self.next = Some(index);
-                self.missed_before = Some(index);
-                true
-            }
-            _ => !self.counted_here,
-        };
-        self.taking_up = false;
-        self.counted_here = false;
-        missing
+        }
     }
-}
-
-/// Whether an event is to be told.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum News {
-    None,
-    ForAll,
-    /// To who made this subscription.
-    For(RequestKey),
 }
 
 impl Session {
     /// Whether every message of a job's log comes to this session, so that they can be counted.
     pub(super) fn counts_everything(&self) -> bool {
         let features = &self.standing.features;
-        features.contains(&Feature::Progress) && features.contains(&Feature::ResultChunk)
+        [Feature::Progress, Feature::ResultChunk, Feature::CostBudget]
+            .iter()
+            .all(|feature| features.contains(feature))
     }
 
     /// The session is gone: the next connection opens another. Said once.
@@ -172,7 +118,6 @@ impl Session {
         self.unsubscribes.clear();
         for followed in self.jobs.live.values_mut() {
             followed.own = false;
-            followed.again = None;
             followed.taking_up = true;
         }
         self.jobs.taken_up_by.clear();
@@ -205,19 +150,17 @@ impl Session {
     pub(super) fn taken_up(&mut self, job_id: JobId, next_index: Option<u64>) {
         self.jobs.taken_up_by.retain(|_, job| *job != job_id);
         let Some(followed) = self.jobs.live.get_mut(&job_id) else { return };
-        if followed.taken_up(next_index) {
+        if let Some(audience) = followed.taken_up(next_index) {
             tracing::warn!(%job_id, "events of the job are no longer kept by the runtime");
-            self.events.push_back(Event::Missed { job_id, only_for: None });
+            self.events.push_back(Event::Missed { job_id, audience });
         }
     }
 
     /// The runtime says that events of a job are no longer kept.
     pub(super) fn handle_missed(&mut self, job_id: JobId, next_index: u64) {
-        let news = self.jobs.live.get_mut(&job_id).map_or(News::None, |followed| followed.miss(next_index));
-        match news {
-            News::None => {}
-            News::ForAll => self.events.push_back(Event::Missed { job_id, only_for: None }),
-            News::For(request) => self.events.push_back(Event::Missed { job_id, only_for: Some(request) }),
+        let followed = self.jobs.live.get_mut(&job_id).filter(|followed| !followed.taking_up);
+        if let Some(audience) = followed.and_then(|followed| followed.places.miss(next_index)) {
+            self.events.push_back(Event::Missed { job_id, audience });
         }
     }
 

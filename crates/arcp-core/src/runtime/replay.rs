@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arcp_proto::event::EventKind;
-use arcp_proto::{Json, MessageType};
+use arcp_proto::{Json, MessageType, Timestamp};
 use serde_json::json;
 
 use super::job::Job;
@@ -20,22 +20,26 @@ impl Runtime {
         let (Some(follower), Some(session)) = (follower, self.sessions.by_key_mut(session_key)) else {
             return;
         };
-        follower.behind = Some(index);
+        // Others may read it already who are not there yet: nobody is jumped over.
+        follower.behind = Some(follower.behind.map_or(index, |behind| behind.min(index)));
         if !session.behind.contains(&job_key) {
             session.behind.push(job_key);
         }
     }
 
-    /// Shows a session what it has not been shown of the logs that it reads, as far as its send window has room.
+    /// Shows a session what it has not been shown of the logs that it reads, up to half of its send window: the other half is for
+    /// what its own agents say.
     pub(super) fn catch_up(&mut self, now: Now, session_key: SessionKey) {
         while let Some(session) = self.sessions.by_key(session_key)
             && session.connection.is_some()
-            && !session.is_full(&self.config.limits)
+            && session.has_room(&self.config.limits)
             && let Some(job_key) = session.behind.first().copied()
         {
-            if !self.read_on(now, session_key, job_key)
-                && let Some(session) = self.sessions.by_key_mut(session_key)
-            {
+            let more = self.read_on(now, session_key, job_key);
+            let Some(session) = self.sessions.by_key_mut(session_key) else { return };
+            if more {
+                session.behind.rotate_left(1); // each log in turn
+            } else {
                 session.behind.retain(|key| *key != job_key);
             }
         }
@@ -53,7 +57,7 @@ impl Runtime {
             // What is no longer kept is not passed over in silence.
             Some(next) => {
                 job.followers[place].behind = Some(next.index);
-                let missed = missed(now, job, next.index);
+                let missed = missed(now.wall, job, next.index);
                 return missed.is_none_or(|missed| self.show_one(session_key, &missed));
             }
             None => {
@@ -81,8 +85,14 @@ impl Runtime {
         let Some(job) = self.jobs.get_mut(&job_key) else { return };
         let followers = std::mem::take(&mut job.followers);
         let terminal = job.terminal.clone();
+        let gap = terminal.as_ref().and_then(|terminal| missed(terminal.ts, job, terminal.index));
         for follower in followers {
             if let Some(terminal) = &terminal {
+                if follower.behind.is_some_and(|index| index < terminal.index)
+                    && let Some(gap) = &gap
+                {
+                    self.show(follower.session, gap);
+                }
                 self.show(follower.session, terminal);
             }
             if let Some(session) = self.sessions.by_key_mut(follower.session) {
@@ -111,10 +121,10 @@ impl Job {
 }
 
 /// The event that stands for entries of a log that are no longer kept. It is in no log itself.
-fn missed(now: Now, job: &Job, next_index: u64) -> Option<Arc<Entry>> {
+fn missed(ts: Timestamp, job: &Job, next_index: u64) -> Option<Arc<Entry>> {
     let body = Json::from(json!({ "next_index": next_index }));
     let kind = EventKind::from(arcp_proto::event::MISSED);
-    let draft = Draft::new(kind, now.wall, &body).ok()?;
+    let draft = Draft::new(kind, ts, &body).ok()?;
     Some(Arc::new(Entry {
         job: Arc::clone(&job.head),
         index: next_index,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use arcp_core::Incoming;
-use arcp_core::client::{Config, Event, JobEnd, RequestKey, Session, Transmit};
+use arcp_core::client::{Audience, Config, Event, JobEnd, RequestKey, Session, Transmit};
 use arcp_proto::job::Submit;
 use arcp_proto::session::Peer as Identity;
 use arcp_proto::{BearerToken, Json};
@@ -27,6 +27,15 @@ pub(crate) fn name(request: RequestKey) -> String {
     format!("{request:?}").replace("RequestKey(", "#").replace(')', "")
 }
 
+fn to(audience: &Audience) -> String {
+    let names = |requests: &[RequestKey]| requests.iter().map(|one| name(*one)).collect::<Vec<_>>().join(" ");
+    match audience {
+        Audience::All => "to all".to_owned(),
+        Audience::AllBut(others) => format!("to all but {}", names(others)),
+        Audience::Only(these) => format!("to {}", names(these)),
+    }
+}
+
 /// What the application is told, in words.
 pub(crate) fn in_words(event: &Event) -> String {
     match event {
@@ -40,8 +49,8 @@ pub(crate) fn in_words(event: &Event) -> String {
         Event::Renewed(opened) => {
             format!("renewed {}", opened.session_id.as_ref().map_or("-", |id| id.as_str()))
         }
-        Event::Missed { job_id, only_for: None } => format!("{job_id} missed"),
-        Event::Missed { job_id, only_for: Some(request) } => format!("{job_id} missed by {}", name(*request)),
+        Event::Missed { job_id, audience: Audience::All } => format!("{job_id} missed"),
+        Event::Missed { job_id, audience } => format!("{job_id} missed {}", to(audience)),
         Event::AcknowledgeDue => "is asked how far it has come".to_owned(),
         Event::Jobs { request, page } => format!("{} lists {}", name(*request), page.jobs.len()),
         Event::Subscribed { request, subscribed } => {
@@ -54,10 +63,10 @@ pub(crate) fn in_words(event: &Event) -> String {
         Event::CancelAcknowledged { request } => format!("{} acknowledged", name(*request)),
         Event::Refused { request, error } => format!("{} refused {}", name(*request), error.code),
         Event::TimedOut { request } => format!("{} timed out", name(*request)),
-        Event::Job { job_id, event, only_for: Some(request), .. } => {
-            format!("{job_id} says {} to {}", event.kind, name(*request))
+        Event::Job { job_id, event, audience: Audience::All, .. } => format!("{job_id} says {}", event.kind),
+        Event::Job { job_id, event, audience, .. } => {
+            format!("{job_id} says {} {}", event.kind, to(audience))
         }
-        Event::Job { job_id, event, .. } => format!("{job_id} says {}", event.kind),
         Event::JobEnded { job_id, end: JobEnd::Success(_) } => format!("{job_id} ended success"),
         Event::JobEnded { job_id, end: JobEnd::Failure(error) } => {
             format!("{job_id} ended {} {}", error.final_status, error.error.code)

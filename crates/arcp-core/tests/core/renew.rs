@@ -217,6 +217,76 @@ fn who_follows_a_job_is_not_told_again_for_a_subscription_that_has_its_history_c
     assert_eq!(pair.heard, ["a", "b", "a", "b", "c", "d"]);
 }
 
+/// A pair in which little is on its way at a time, whose own job has said 30 things.
+fn with_history() -> (Pair, String) {
+    let mut pair = Pair::resilient_with(7, delay(), |config| {
+        config.limits.send_window_events = 4;
+        config.limits.resume_window = seconds(1);
+    });
+    pair.submit("echo", None);
+    pair.run_for(seconds(1));
+    let job = pair.job();
+    for n in 0..30 {
+        pair.host.emits(&job, &[&n.to_string()]);
+        pair.run_for(seconds(1));
+    }
+    pair.is_told();
+    (pair, job)
+}
+
+/// How many events who follows the job by a request was told; `None` for the submitter.
+fn count(told: &[String], request: Option<&str>) -> usize {
+    let says = told.iter().filter(|words| words.starts_with("JOB says"));
+    says.filter(|words| match request {
+        None => *words == "JOB says thought" || words.contains("to all but"),
+        Some(name) if words.contains("to all but") => !words.contains(name),
+        Some(name) => *words == "JOB says thought" || words.contains(name),
+    })
+    .count()
+}
+
+#[test]
+fn histories_that_overlap_are_told_whole_to_each_who_asked() {
+    for pause in 0..12 {
+        let (mut pair, job) = with_history();
+        pair.subscribe(&job, Some(0));
+        pair.run_for(delay() / 2 * pause);
+        pair.subscribe(&job, Some(0));
+        pair.run_for(delay() / 2 * pause);
+        pair.subscribe(&job, Some(15));
+        pair.run_for(seconds(5));
+        pair.host.succeed(&job);
+        pair.run_for(seconds(1));
+        let told = pair.is_told();
+        let counts = [Some("#2"), Some("#3"), Some("#4"), None].map(|request| count(&told, request));
+        assert_eq!(counts, [30, 30, 15, 0], "{pause} half-ways in between: {told:#?}");
+        assert!(!told.iter().any(|words| words.contains("missed")), "{told:#?}");
+    }
+}
+
+#[test]
+fn a_history_that_comes_again_when_the_session_is_lost_is_told_whole() {
+    for moment in 2..12 {
+        let (mut pair, job) = with_history();
+        pair.subscribe(&job, Some(0));
+        pair.run_for(delay() / 2 * moment);
+        if !pair.is_told().contains(&"#2 subscribed JOB".to_owned()) {
+            continue;
+        }
+        pair.reachable = false;
+        pair.cut();
+        pair.run_for(seconds(5));
+        pair.host.emits(&job, &["30"]);
+        pair.reachable = true;
+        pair.run_for(seconds(30));
+        pair.host.succeed(&job);
+        pair.run_for(seconds(1));
+        let heard: Vec<_> = pair.heard[30..].iter().map(|text| text.parse::<usize>().unwrap()).collect();
+        assert_eq!(heard, (0..31).collect::<Vec<_>>(), "lost after {moment} half-ways");
+        assert!(!pair.is_told().iter().any(|words| words.contains("missed")));
+    }
+}
+
 #[test]
 fn a_subscription_to_a_job_that_is_followed_may_be_cut_off() {
     for halves in 0..8 {

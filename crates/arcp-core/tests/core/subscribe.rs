@@ -201,6 +201,101 @@ fn a_cut_in_the_middle_of_a_history_goes_on_where_it_was() {
     assert_eq!(numbers(&frames), (seen + 1..=21).collect::<Vec<_>>());
 }
 
+#[test]
+fn what_is_watched_does_not_keep_the_own_agents_of_a_session_waiting() {
+    let mut host = Host::with(|config| config.limits.send_window_events = 8);
+    let (mut other, mut alice) = (join(&mut host), join(&mut host));
+    let flood = other.starts_job(&mut host);
+    let own = alice.starts_job(&mut host);
+    subscribes(&mut alice, &mut host, &flood, json!({}));
+    host.stall(&alice);
+    let (mut emitted, mut waits) = (0, false);
+    for _ in 0..200 {
+        host.emits(&flood, &["f", "f", "f"]);
+        other.hears(&mut host);
+        if !waits {
+            waits = host.emit(&own, "o") == Ok(Flow::Wait);
+            emitted += 1;
+        }
+        host.take_from(&alice, 2);
+        let key = host.key_of(&own);
+        waits &= !host.woken.drain(..).any(|woken| woken == key);
+    }
+    assert!(emitted > 40, "{emitted} of the own events in 400 places");
+}
+
+#[test]
+fn a_flood_that_is_watched_does_not_keep_a_history_from_being_read() {
+    let mut host = Host::with(|config| config.limits.send_window_events = 8);
+    let (mut other, mut alice) = (join(&mut host), join(&mut host));
+    let (flood, short) = (other.starts_job(&mut host), other.starts_job(&mut host));
+    host.emits(&short, &["1", "2", "3", "4", "5"]);
+    host.succeed(&short);
+    subscribes(&mut alice, &mut host, &flood, json!({}));
+    host.stall(&alice);
+    for _ in 0..20 {
+        host.emits(&flood, &["f", "f", "f"]);
+        other.hears(&mut host);
+    }
+    alice.asks(&mut host, "job.subscribe", json!({ "job_id": short, "history": true }));
+    for _ in 0..30 {
+        host.emits(&flood, &["f", "f", "f"]);
+        other.hears(&mut host);
+        host.take_from(&alice, 2);
+    }
+    let heard = alice.hears(&mut host);
+    let short: Vec<_> = heard.into_iter().filter(|frame| frame["job_id"] == short).collect();
+    assert_eq!((texts(&short).len(), types(&short).last()), (5, Some(&"job.result")));
+}
+
+#[test]
+fn a_job_that_is_forgotten_while_it_is_read_says_what_is_missing_and_how_it_ended() {
+    let mut host = Host::with(|config| {
+        (config.limits.send_window_events, config.limits.finished_jobs) = (4, 1);
+    });
+    let mut alice = join(&mut host);
+    let job = alice.starts_job(&mut host);
+    for n in 0..50 {
+        host.emits(&job, &[&n.to_string()]);
+        alice.hears(&mut host);
+    }
+    host.succeed(&job);
+    let mut watcher = join(&mut host);
+    host.stall(&watcher);
+    watcher.asks(&mut host, "job.subscribe", json!({ "job_id": job, "history": true }));
+    host.take_from(&watcher, 4);
+    for _ in 0..3 {
+        let other = alice.starts_job(&mut host);
+        host.succeed(&other);
+    }
+    host.unstall(&watcher);
+    let frames = watcher.hears(&mut host);
+    let [.., missed, end] = &frames[..] else { panic!("{frames:#?}") };
+    assert_eq!(
+        (&missed["payload"]["kind"], &missed["payload"]["body"], &end["type"]),
+        (&json!("x-vendor.arcp.missed"), &json!({ "next_index": 50 }), &json!("job.result"))
+    );
+    assert_eq!(host.machine.census().followers, 0);
+}
+
+#[test]
+fn an_agent_waits_for_its_own_submitter_also_while_that_reads_its_history_again() {
+    let mut host = Host::with(|config| config.limits.send_window_events = 4);
+    let mut alice = join(&mut host);
+    let job = alice.starts_job(&mut host);
+    for _ in 0..20 {
+        host.emits(&job, &["x"]);
+        alice.hears(&mut host);
+    }
+    host.stall(&alice);
+    alice.asks(&mut host, "job.subscribe", json!({ "job_id": job, "history": true }));
+    assert_eq!(host.emit(&job, "y"), Ok(Flow::Wait), "twenty are to be read before it");
+    host.unstall(&alice);
+    assert_eq!(texts(&alice.hears(&mut host)).len(), 21);
+    assert_eq!(host.woken, [host.key_of(&job)]);
+    assert_eq!(host.emit(&job, "z"), Ok(Flow::Continue));
+}
+
 /// Never a silent gap.
 #[test]
 fn what_a_subscription_asks_for_and_is_no_longer_kept_is_said_to_be_missing() {

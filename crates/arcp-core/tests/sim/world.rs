@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use arcp_core::client::{Backoff, Config, Event, JobEnd, Loss, RequestKey, Session, Transmit};
+use arcp_core::client::{Audience, Backoff, Config, Event, JobEnd, Loss, RequestKey, Session, Transmit};
 use arcp_core::runtime::{ConnectionKey, Delegation, Flow, JobKey, Limits, Outcome};
 use arcp_core::{Incoming, Now};
 use arcp_proto::event::EventKind;
@@ -390,7 +390,7 @@ impl World {
             }
             Event::Refused { error, .. } => panic!("nothing here is refused: {error}"),
             Event::HandshakeRefused(error) => panic!("nobody is turned away: {error}"),
-            Event::Missed { only_for: Some(_), .. } => None,
+            Event::Missed { audience: Audience::Only(_), .. } => None,
             Event::Missed { job_id, .. } => {
                 assert!(self.limits.history_events < 1_000, "{job_id}: everything is kept here");
                 client.jobs.get_mut(job_id.as_str()).expect("only of what is followed").missed = true;
@@ -420,7 +420,7 @@ impl World {
             Event::Job { event, .. } if event.kind == EventKind::Status => {
                 self.history.push_str(&format!("{index} is told of its lag\n"));
             }
-            Event::Job { only_for: Some(_), .. } => {} // for who has only now begun to follow it
+            Event::Job { audience: Audience::Only(_), .. } => {} // for who has only now begun to follow it
             Event::Job { job_id, event, .. } if event.kind == EventKind::Thought => {
                 let told =
                     client.jobs.get_mut(job_id.as_str()).expect("only jobs that are followed are told of");
