@@ -13,7 +13,7 @@ mod url;
 
 use std::time::Duration;
 
-pub use authority::{Authority, Delegated, Granted, ModelPolicy, Reservation};
+pub use authority::{Authority, Delegated, Granted, MAX_CURRENCIES, ModelPolicy, Reservation};
 pub use denied::Denied;
 pub use grants::{BadGrants, Grants, MAX_LEASE_BYTES, MAX_PATTERNS, NotCovered};
 pub use pattern::{BadPattern, MAX_PATTERN_BYTES, Pattern};

@@ -9,7 +9,7 @@ use arcp_proto::{ErrorCode, ErrorPayload, Json};
 
 use crate::context::Stopped;
 use crate::credentials::RotateError;
-use crate::delegate::DelegateError;
+use crate::delegate::{ChildError, DelegateError};
 use crate::operation::OperationError;
 
 /// Why an agent has failed.
@@ -91,13 +91,17 @@ fn payload_of(error: &(dyn Error + 'static)) -> Option<ErrorPayload> {
             Some(error.payload())
         } else if let Some(error) = error.downcast_ref::<RotateError>() {
             Some(error.payload())
+        } else if let Some(ChildError::Failed(payload)) = error.downcast_ref::<ChildError>() {
+            Some(payload.clone())
         } else {
             error.downcast_ref::<DelegateError>().map(DelegateError::payload)
         };
         if payload.is_some() {
             return payload;
         }
-        next = error.source();
+        // An I/O error shows what caused its cause, and not the cause.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
     }
     None
 }

@@ -11,7 +11,8 @@ use arcp_core::runtime::{
 use arcp_core::{Now, Principal};
 use arcp_proto::event::{ArtifactRef, EventKind, Log, LogLevel, Metric, Progress, Status, Thought};
 use arcp_proto::{
-    CallId, EncodeError, JobId, Lease, LeaseConstraints, SessionId, Timestamp, TraceContext, TraceId, Ulid,
+    CallId, EncodeError, JobId, Json, Lease, LeaseConstraints, SessionId, Timestamp, TraceContext, TraceId,
+    Ulid,
 };
 use serde::Serialize;
 
@@ -224,6 +225,9 @@ impl JobContext {
         if matches!(kind, EventKind::Delegate | EventKind::ResultChunk) {
             return Err(EmitError::Reserved(kind));
         }
+        if kind == EventKind::Status && is_rotation(body) {
+            return Err(EmitError::Reserved(kind));
+        }
         let draft = Draft::new(kind, Clock::wall(), body).map_err(EmitError::Encode)?;
         self.emit_with(|machine, now, job| machine.emit(now, job, draft)).await
     }
@@ -250,6 +254,11 @@ impl JobContext {
     /// Waits until the agent may emit.
     pub(crate) async fn released(&self) {
         self.control.released().await;
+    }
+
+    /// Held while a credential of the job is rotated.
+    pub(crate) fn rotating(&self) -> &tokio::sync::Mutex<()> {
+        &self.control.rotating
     }
 
     pub(crate) fn driver(&self) -> &Arc<Driver> {
@@ -293,6 +302,12 @@ impl JobContext {
     pub fn now(&self) -> Timestamp {
         Clock::wall()
     }
+}
+
+/// Whether a status says that a credential was rotated, or shows the value of one: that is the runtime's word.
+fn is_rotation<B: Serialize + ?Sized>(body: &B) -> bool {
+    let status = Json::encode(body).ok().and_then(|json| json.decode::<Status>().ok());
+    status.is_some_and(|status| status.phase == "credential_rotated" || status.value.is_some())
 }
 
 impl fmt::Debug for JobContext {

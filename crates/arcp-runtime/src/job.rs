@@ -20,6 +20,8 @@ pub(crate) struct JobControl {
     /// Whether the agent must not emit for now.
     held: AtomicBool,
     released: Notify,
+    /// Credentials are rotated one at a time: each rotation revokes what it found.
+    pub(crate) rotating: tokio::sync::Mutex<()>,
 }
 
 impl JobControl {
@@ -29,6 +31,7 @@ impl JobControl {
             cause: OnceLock::new(),
             held: AtomicBool::new(false),
             released: Notify::new(),
+            rotating: tokio::sync::Mutex::new(()),
         }
     }
 

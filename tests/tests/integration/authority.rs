@@ -193,3 +193,54 @@ async fn the_code_of_a_denial_survives_to_the_wire() {
     let result: Value = job.result().await.unwrap();
     assert_eq!(result, json!([2, "QUOTA", { "USD": 0.5 }]));
 }
+
+#[tokio::test]
+async fn what_an_agent_leaves_behind_may_do_nothing_once_its_job_has_ended() {
+    let (sender, mut left) = tokio::sync::mpsc::channel(1);
+    let leaves = agent_fn(move |ctx: JobContext, (): ()| {
+        let sender = sender.clone();
+        async move {
+            drop(sender.send(ctx.clone()).await);
+            Ok::<_, AgentError>(())
+        }
+    });
+    let tokens = StaticTokens::new().token(token("alice"), "alice");
+    let runtime = Runtime::builder().authenticator(tokens).agent("leaves@1.0.0", leaves).build().unwrap();
+    let client = crate::support::memory_client(&runtime, "alice").await;
+    let grants =
+        json!({ "tool.call": ["*"], "fs.read": ["/**"], "agent.delegate": ["*"], "cost.budget": ["USD:1"] });
+    client.submit("leaves").lease(lease(&grants)).await.unwrap().result_json().await.unwrap();
+    let ctx = left.recv().await.unwrap();
+    let code = |denied: arcp_runtime::Denied| denied.code().to_string();
+    assert_eq!(ctx.authorize("tool.call", "x").map_err(code), Err("CANCELLED".to_owned()));
+    assert_eq!(ctx.authorize("fs.read", "/etc/hostname").map_err(code), Err("CANCELLED".to_owned()));
+    assert!(ctx.reserve(&"USD".parse().unwrap(), "1".parse().unwrap()).is_err());
+    assert!(ctx.call_tool("x", &1, async { Ok::<_, AgentError>(1) }).await.is_err());
+    assert!(ctx.charge("a", "USD", "1".parse().unwrap()).await.is_err());
+    assert!(ctx.delegate("leaves").await.is_err());
+}
+
+#[tokio::test]
+async fn the_code_in_which_a_child_ended_survives_and_nobody_speaks_for_the_runtime() {
+    let fails = agent_fn(async |_: JobContext, (): ()| Err::<(), _>(AgentError::new("QUOTA", "no more")));
+    let asks = agent_fn(async |ctx: JobContext, (): ()| {
+        let mut child = ctx.delegate("fails").await?;
+        Ok(child.result::<Value>().await?)
+    });
+    let forges = agent_fn(async |ctx: JobContext, (): ()| {
+        let status = arcp_runtime::proto::event::EventKind::Status;
+        let forged = json!({ "phase": "credential_rotated", "id": "cred_1" });
+        let refused = ctx.emit(status.clone(), &forged).await;
+        let secret = json!({ "phase": "working", "id": "cred_1", "value": "v" });
+        Ok::<_, AgentError>((refused.is_err(), ctx.emit(status, &secret).await.is_err()))
+    });
+    let tokens = StaticTokens::new().token(token("alice"), "alice");
+    let builder = Runtime::builder().authenticator(tokens).agent("fails@1.0.0", fails);
+    let runtime = builder.agent("asks@1.0.0", asks).agent("forges@1.0.0", forges).build().unwrap();
+    let client = crate::support::memory_client(&runtime, "alice").await;
+    let grants = lease(&json!({ "agent.delegate": ["*"] }));
+    let error = client.submit("asks").lease(grants).await.unwrap().result_json().await.unwrap_err();
+    assert_eq!(error.code().unwrap().as_str(), "QUOTA");
+    let forged: (bool, bool) = client.submit("forges").await.unwrap().result().await.unwrap();
+    assert_eq!(forged, (true, true));
+}

@@ -41,9 +41,14 @@ pub struct Authority {
     expiry: Option<Expiry>,
     /// Once it was seen to have expired it stays that, whatever the clocks say.
     expired: AtomicBool,
+    /// Whether its job has ended.
+    ended: AtomicBool,
     models: ModelPolicy,
     purse: Arc<Purse>,
 }
+
+/// How many amounts `cost.budget` may have: each is looked at whenever something is done.
+pub const MAX_CURRENCIES: usize = 64;
 
 /// What a lease that does not name `model.use` means (§9.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +115,7 @@ impl Authority {
             grants,
             expiry: expiry(constraints, now)?,
             expired: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             models,
             purse: Purse::new(&budget),
         })
@@ -151,8 +157,11 @@ impl Authority {
     /// Whether anything may be done now at all.
     ///
     /// # Errors
-    /// [`Denied::Expired`] or [`Denied::Exhausted`].
+    /// [`Denied::Ended`], [`Denied::Expired`] or [`Denied::Exhausted`].
     pub fn check(&self, now: Now) -> Result<(), Denied> {
+        if self.ended.load(Ordering::Acquire) {
+            return Err(Denied::Ended);
+        }
         if let Some(expiry) = self.expiry {
             let over = expiry.at <= now.wall || expiry.deadline <= now.monotonic;
             if over && !self.expired.swap(true, Ordering::Relaxed) {
@@ -193,7 +202,10 @@ impl Authority {
     /// [`Denied::Expired`], or [`Denied::Exhausted`] when so much is not left.
     pub fn reserve(&self, currency: &Currency, amount: Amount, now: Now) -> Result<Reservation, Denied> {
         match self.check(now) {
-            Err(denied @ Denied::Expired { .. }) => return Err(denied),
+            Err(denied @ (Denied::Ended | Denied::Expired { .. })) => return Err(denied),
+            _ if amount.is_negative() => {
+                return Err(Denied::Invalid("amount to be set aside is negative".to_owned()));
+            }
             Ok(()) | Err(_) => self.purse.hold(currency, amount)?,
         }
         let (purse, currency) = (Arc::clone(&self.purse), currency.clone());
@@ -241,14 +253,23 @@ impl Authority {
         let purse = self.purse.share(&budget).map_err(|Short { currency, remaining }| {
             Denied::Subset(format!("cost.budget asks for more {currency} than the {remaining} that are left"))
         })?;
-        let authority = Self { grants, expiry, expired: AtomicBool::new(false), models: self.models, purse };
+        let authority = Self {
+            grants,
+            expiry,
+            expired: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            models: self.models,
+            purse,
+        };
         let constraints = LeaseConstraints { expires_at: expiry.map(|expiry| expiry.at) };
         Ok(Delegated { authority, lease, constraints })
     }
 
-    /// The child whose authority this is has ended: what is left of its budget goes back to where it came from.
-    pub fn give_back(&self) {
-        self.purse.give_back();
+    /// The job whose authority this is has ended: nothing is allowed any more, and what is left of its budget goes back to where
+    /// it came from.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.purse.close();
     }
 
     fn narrow(&self, child: Option<Expiry>) -> Result<Option<Expiry>, Denied> {
@@ -257,7 +278,11 @@ impl Authority {
                 Err(Denied::Subset(format!("expires_at {} is after this job's, {}", child.at, own.at)))
             }
             (own, None) => Ok(own),
-            (_, child) => Ok(child),
+            // By the monotonic clock too it ends no later, whatever the wall clock has done meanwhile.
+            (Some(own), Some(child)) => {
+                Ok(Some(Expiry { deadline: child.deadline.min(own.deadline), ..child }))
+            }
+            (None, child) => Ok(child),
         }
     }
 }
@@ -304,6 +329,9 @@ impl From<Short> for Denied {
 
 fn parse(lease: &Lease) -> Result<(Grants, Budget), Denied> {
     let grants = Grants::parse(lease).map_err(|error| Denied::Invalid(error.to_string()))?;
+    if lease.patterns(namespace::COST_BUDGET).len() > MAX_CURRENCIES {
+        return Err(Denied::Invalid(format!("[\"cost.budget\"]: more than {MAX_CURRENCIES} amounts")));
+    }
     let budget = lease.budget().map_err(|error| Denied::Invalid(error.to_string()))?;
     Ok((grants, budget.unwrap_or_default()))
 }

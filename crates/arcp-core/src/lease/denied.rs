@@ -42,9 +42,12 @@ pub enum Denied {
     /// A delegated lease is not within the lease of the job that delegates (§9.4).
     #[error("delegated lease is not within this job's: {0}")]
     Subset(String),
-    /// A delegated lease is none.
-    #[error("delegated lease is not valid: {0}")]
+    /// A lease is none, or an amount.
+    #[error("not valid: {0}")]
     Invalid(String),
+    /// The job has ended, and with it what it was allowed.
+    #[error("job has ended")]
+    Ended,
 }
 
 impl Denied {
@@ -56,6 +59,7 @@ impl Denied {
             Self::NotGranted { .. } | Self::BadTarget { .. } => ErrorCode::PermissionDenied,
             Self::Subset(_) => ErrorCode::LeaseSubsetViolation,
             Self::Invalid(_) => ErrorCode::InvalidRequest,
+            Self::Ended => ErrorCode::Cancelled,
         }
     }
 
@@ -74,7 +78,7 @@ impl Denied {
                 Some(json!({ "currency": currency, "remaining": remaining }))
             }
             Self::Expired { expires_at } => Some(json!({ "expires_at": expires_at })),
-            Self::Subset(_) | Self::Invalid(_) => None,
+            Self::Subset(_) | Self::Invalid(_) | Self::Ended => None,
         };
         ErrorPayload { details: details.map(Json::from), ..ErrorPayload::new(self.code(), self.to_string()) }
     }

@@ -9,8 +9,18 @@ use arcp_proto::{Amount, Budget, Currency};
 /// The counters of one job, and those of the job that delegated to it for the currencies that it has none of its own for.
 #[derive(Debug, Default)]
 pub(super) struct Purse {
-    counters: Mutex<BTreeMap<Currency, Counter>>,
+    own: Mutex<Own>,
     parent: Option<Arc<Purse>>,
+}
+
+/// What one job has, and what it has set aside of others'.
+#[derive(Debug, Default)]
+struct Own {
+    counters: BTreeMap<Currency, Counter>,
+    /// What it has set aside in the counters of the jobs above it.
+    holds: BTreeMap<Currency, Amount>,
+    /// Whether the job has ended, and everything has been given back.
+    closed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,17 +44,27 @@ impl Counter {
     }
 
     fn take(&mut self, currency: &Currency, amount: Amount) -> Result<(), Short> {
-        if self.free.is_exhausted() || self.free < amount {
+        if self.free.is_exhausted() || self.free < amount || amount.is_negative() {
             return Err(Short { currency: currency.clone(), remaining: self.free });
         }
         self.free = self.free.minus(amount);
         Ok(())
     }
+
+    fn release(&mut self, amount: Amount) {
+        self.held = self.held.minus(amount);
+        self.free = self.free.plus(amount);
+    }
 }
 
 impl Purse {
     pub(super) fn new(budget: &Budget) -> Arc<Self> {
-        Arc::new(Self { counters: Mutex::new(collect(budget)), parent: None })
+        Self::with_parent(budget, None)
+    }
+
+    fn with_parent(budget: &Budget, parent: Option<Arc<Purse>>) -> Arc<Self> {
+        let own = Own { counters: collect(budget), ..Own::default() };
+        Arc::new(Self { own: Mutex::new(own), parent })
     }
 
     /// A purse that holds part of this one's money, and draws on this one for everything else.
@@ -54,26 +74,29 @@ impl Purse {
             let outcome = self.with(currency, |counter| counter.take(currency, amount));
             if let Some(Err(short)) = outcome {
                 for (currency, amount) in taken {
-                    self.give(currency, amount);
+                    self.with(currency, |counter| counter.free = counter.free.plus(amount));
                 }
                 return Err(short);
             }
             taken.push((currency, amount));
         }
-        Ok(Arc::new(Self { counters: Mutex::new(collect(budget)), parent: Some(Arc::clone(self)) }))
+        Ok(Self::with_parent(budget, Some(Arc::clone(self))))
     }
 
-    /// Gives what is left back to where it came from. Once it has been, there is nothing more to give.
-    pub(super) fn give_back(&self) {
-        let left = std::mem::take(&mut *self.lock());
+    /// The job has ended: what is left goes back to where it came from, and what it has set aside is free. What was set aside
+    /// and is settled later is spent of where it has gone to.
+    pub(super) fn close(&self) {
+        let mut own = self.lock();
+        own.closed = true;
+        let (counters, holds) = (std::mem::take(&mut own.counters), std::mem::take(&mut own.holds));
+        drop(own);
         let Some(parent) = &self.parent else { return };
-        for (currency, counter) in left {
-            parent.give(&currency, counter.remaining());
+        for (currency, counter) in counters {
+            parent.with(&currency, |above| above.free = above.free.plus(counter.remaining()));
         }
-    }
-
-    fn give(&self, currency: &Currency, amount: Amount) {
-        self.with(currency, |counter| counter.free = counter.free.plus(amount));
+        for (currency, held) in holds {
+            parent.with(&currency, |above| above.release(held));
+        }
     }
 
     /// Spends. Returns what remains then; `None` if nobody counts this currency.
@@ -83,21 +106,44 @@ impl Purse {
 
     /// Sets aside what a counter must have. A currency that nobody counts has no end.
     pub(super) fn hold(&self, currency: &Currency, amount: Amount) -> Result<(), Short> {
-        let held = self.with(currency, |counter| {
+        let take = |counter: &mut Counter| {
             counter.take(currency, amount)?;
             counter.held = counter.held.plus(amount);
             Ok(())
-        });
-        held.unwrap_or(Ok(()))
+        };
+        let mut own = self.lock();
+        if let Some(counter) = own.counters.get_mut(currency) {
+            return take(counter);
+        }
+        match self.parent.as_ref().and_then(|parent| parent.with(currency, take)) {
+            Some(Ok(())) => {
+                let holds = own.holds.entry(currency.clone()).or_default();
+                *holds = holds.plus(amount);
+                Ok(())
+            }
+            Some(Err(short)) => Err(short),
+            None => Ok(()),
+        }
     }
 
     /// Spends of what was set aside, and frees the rest. Returns what remains then; `None` if nobody counts this currency.
     pub(super) fn settle(&self, currency: &Currency, held: Amount, spent: Amount) -> Option<Amount> {
-        self.with(currency, |counter| {
-            counter.held = counter.held.minus(held);
-            counter.free = counter.free.plus(held).minus(spent);
+        let mut own = self.lock();
+        let pay = |counter: &mut Counter, held: Amount| {
+            counter.release(held);
+            counter.free = counter.free.minus(spent);
             counter.remaining()
-        })
+        };
+        if let Some(counter) = own.counters.get_mut(currency) {
+            return Some(pay(counter, held));
+        }
+        // It was freed when the job ended.
+        let held = if own.closed { Amount::ZERO } else { held };
+        if let Some(holds) = own.holds.get_mut(currency) {
+            *holds = holds.minus(held);
+        }
+        drop(own);
+        self.parent.as_ref()?.with(currency, |counter| pay(counter, held))
     }
 
     /// The first counter that has nothing left, of those that this job's spending goes to.
@@ -122,7 +168,7 @@ impl Purse {
     }
 
     fn add_own(&self, budget: &mut Budget) {
-        for (currency, counter) in &*self.lock() {
+        for (currency, counter) in &self.lock().counters {
             budget.set(currency.clone(), counter.remaining());
         }
     }
@@ -133,15 +179,15 @@ impl Purse {
     }
 
     fn with<T>(&self, currency: &Currency, change: impl FnOnce(&mut Counter) -> T) -> Option<T> {
-        if let Some(counter) = self.lock().get_mut(currency) {
+        if let Some(counter) = self.lock().counters.get_mut(currency) {
             return Some(change(counter));
         }
         self.parent.as_ref()?.with(currency, change)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Currency, Counter>> {
+    fn lock(&self) -> MutexGuard<'_, Own> {
         // Nothing in here panics half-way through a change.
-        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -200,9 +246,9 @@ mod tests {
         assert_eq!(parent.exhausted().unwrap().currency, usd());
         one.spend(&usd(), amount("1.25"));
         two.spend(&usd(), amount("2.50"));
-        one.give_back();
-        two.give_back();
-        two.give_back();
+        one.close();
+        two.close();
+        two.close();
         assert_eq!(parent.remaining().remaining("USD"), Some(amount("1.25")), "5 - 1.25 - 2.50");
     }
 
@@ -236,5 +282,34 @@ mod tests {
         purse.hold(&usd(), amount("0.75")).unwrap();
         purse.settle(&usd(), amount("0.75"), Amount::ZERO);
         assert_eq!(purse.spend(&usd(), amount("0.75")), Some(Amount::ZERO));
+    }
+
+    /// Pitfall 27.
+    #[test]
+    fn what_a_child_has_set_aside_when_it_ends_is_its_parents_once() {
+        for drawn in [false, true] {
+            let parent = Purse::new(&budget(&["USD:5"]));
+            let share = if drawn { Budget::default() } else { budget(&["USD:3"]) };
+            let child = parent.share(&share).unwrap();
+            child.hold(&usd(), amount("3")).unwrap();
+            child.close();
+            assert!(parent.hold(&usd(), amount("5")).is_ok(), "it is all there again");
+            parent.settle(&usd(), amount("5"), Amount::ZERO);
+            // What the child's agent has left behind frees nothing a second time, but what it spends is spent.
+            child.settle(&usd(), amount("3"), amount("1"));
+            assert_eq!(parent.remaining().remaining("USD"), Some(amount("4")));
+            assert!(
+                parent.share(&budget(&["USD:4.01"])).is_err() && parent.share(&budget(&["USD:4"])).is_ok()
+            );
+        }
+    }
+
+    /// Pitfall 28.
+    #[test]
+    fn a_negative_amount_is_not_set_aside() {
+        let purse = Purse::new(&budget(&["USD:5"]));
+        let negative = Amount::ZERO.minus(amount("100"));
+        assert!(purse.hold(&usd(), negative).is_err());
+        assert!(purse.share(&budget(&["USD:5.01"])).is_err());
     }
 }

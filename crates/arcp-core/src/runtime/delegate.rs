@@ -91,7 +91,7 @@ impl Runtime {
             agent: delegation.agent.to_string(),
             input: Some(delegation.input.clone()),
             lease_request: Some(delegation.lease.clone()),
-            lease_constraints: Some(delegation.lease_constraints.clone()).filter(|some| !some.is_empty()),
+            lease_constraints: None, // `job.accepted` has them, for sessions that know of them
             child_job_id: None,
         };
         let limit = self.config.limits.payload_bytes;
@@ -174,6 +174,9 @@ impl Runtime {
         self.check_job_limits(owner, &principal).map_err(NotDelegated::Refused)?;
         let Delegated { authority, lease, constraints } =
             authority.delegate(&lease, &lease_constraints, now)?;
+        // Who draws on another's budget has no key of its own: two keys for the same money could spend it twice.
+        let draws = authority.budget().is_empty() && !authority.remaining().is_empty();
+        let provisioning = self.provisions_credentials() && !draws;
         let (job, job_id) = self.new_job(now);
         let child = Child {
             job,
@@ -181,7 +184,7 @@ impl Runtime {
             delegate_id: delegate_id.clone(),
             lease: lease.clone(),
             lease_constraints: constraints.clone(),
-            provisioning: self.provisions_credentials(),
+            provisioning,
         };
         let order = Order {
             job,
@@ -259,12 +262,14 @@ impl Runtime {
     pub(super) fn stop_children(&mut self, now: Now, parent_key: JobKey) {
         let children = self.jobs.get(&parent_key).map(|job| job.children.clone());
         for child in children.unwrap_or_default() {
-            self.stop(
-                now,
-                child,
-                StopCause::Cancelled,
-                Some("the job that delegated to it was told to stop".to_owned()),
-            );
+            let authority = self.jobs.get(&child).map(|job| Arc::clone(&job.authority));
+            let expired = authority.and_then(|authority| authority.deadline());
+            if expired.is_some_and(|deadline| deadline <= now.monotonic) {
+                self.stop(now, child, StopCause::LeaseExpired, None);
+                continue;
+            }
+            let reason = "the job that delegated to it was told to stop".to_owned();
+            self.stop(now, child, StopCause::Cancelled, Some(reason));
         }
     }
 
@@ -279,7 +284,7 @@ impl Runtime {
         self.events.push_back(Event::ChildEnded { child: child_key, end: Arc::clone(terminal) });
         let Some(child) = self.jobs.get(&child_key).map(|child| Arc::clone(&child.authority)) else { return };
         let before = self.jobs.get(&parent_key).map(|parent| parent.authority.remaining());
-        child.give_back();
+        child.end();
         if let Some(parent) = self.jobs.get_mut(&parent_key) {
             parent.children.retain(|key| *key != child_key);
             if !parent.has_ended() {

@@ -394,6 +394,9 @@ impl Runtime {
             self.timers.clear(at, timer);
         }
         let (owner, parent) = (job.owner, job.parent);
+        if parent.is_none() {
+            job.authority.end(); // a child's ends with what is left going back
+        }
         let principal = job.principal.clone();
         // Who reads the log goes on until it has read its end.
         let (reading, caught_up): (Vec<_>, Vec<_>) =

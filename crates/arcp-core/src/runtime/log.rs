@@ -63,7 +63,11 @@ impl Cost {
         if !metric.name.starts_with("cost.") || metric.name.starts_with(RESERVED_COSTS) {
             return None;
         }
-        let currency = metric.unit.as_deref()?.parse().ok()?;
+        let unit = metric.unit.as_deref().unwrap_or_default();
+        let Ok(currency) = unit.parse() else {
+            tracing::warn!(metric = metric.name, unit, "cost in no currency is charged to nobody");
+            return None;
+        };
         let amount = metric.value.to_amount_rounded_up();
         if amount.is_negative() {
             tracing::warn!(metric = metric.name, value = %metric.value, "negative cost changes nothing");

@@ -117,7 +117,7 @@ impl Runtime {
         if let Some(parent) = &order.parent {
             let refused = NotDelegated::Refused(error);
             let before = self.jobs.get(&parent.job).map(|job| job.authority.remaining());
-            order.authority.give_back();
+            order.authority.end();
             self.tell_refusal(now, parent.job, &parent.delegate_id, &refused);
             self.tell_changes(now, parent.job, before.as_ref());
             self.events.push_back(Event::Delegated { child: order.job, outcome: Err(refused) });
@@ -148,7 +148,7 @@ impl Runtime {
         for child in abandoned {
             let Some(Provision { order, .. }) = self.provisions.remove(&child) else { continue };
             self.release_order(&order);
-            order.authority.give_back();
+            order.authority.end();
             self.events.push_back(Event::Delegated { child, outcome: Err(NotDelegated::Ended) });
         }
     }

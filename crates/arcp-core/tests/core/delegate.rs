@@ -62,6 +62,9 @@ fn a_child_is_a_job_of_the_same_session_and_trace() {
         with_parent(&json!({ "agent.delegate": ["echo"], "tool.call": ["*"] }), &json!({}));
     let child = delegates(&mut host, &parent, &json!({ "tool.call": ["search"] }), &json!({})).unwrap();
     let job = child.job_id.to_string();
+    let authority = &host.started[&job].authority;
+    assert!(authority.authorize("tool.call", "search", host.now()).is_ok());
+    assert!(authority.authorize("tool.call", "write", host.now()).is_err());
     host.emits(&job, &["from the child"]);
     host.succeed(&job);
     host.succeed(&parent);
@@ -78,8 +81,6 @@ fn a_child_is_a_job_of_the_same_session_and_trace() {
     assert_eq!(accepted["trace_id"], frames[0]["trace_id"]);
     let spec = &host.started[&job];
     assert_eq!(spec.parent_job_id.as_ref().unwrap().as_str(), parent);
-    assert!(spec.authority.authorize("tool.call", "search", host.now()).is_ok());
-    assert!(spec.authority.authorize("tool.call", "write", host.now()).is_err());
 }
 
 #[test]
@@ -219,6 +220,51 @@ fn a_cancel_of_the_parent_reaches_its_children_and_one_of_a_child_only_that() {
     let codes: Vec<_> =
         ends(&frames).iter().map(|end| end["payload"]["code"].as_str().unwrap().to_owned()).collect();
     assert_eq!(codes, ["CANCELLED", "CANCELLED", "TIMEOUT"]);
+}
+
+#[test]
+fn a_child_that_has_its_parents_end_ends_as_that_does() {
+    let lease = json!({ "agent.delegate": ["echo"] });
+    let (mut host, alice, parent) = with_parent(&lease, &json!({ "expires_at": "2026-05-13T19:43:13Z" }));
+    let child = delegates(&mut host, &parent, &json!({}), &json!({})).unwrap();
+    alice.hears(&mut host);
+    host.wait(seconds(60));
+    let causes: Vec<_> = host.stopped.iter().map(|(_, cause)| *cause).collect();
+    assert_eq!(causes, [StopCause::LeaseExpired, StopCause::LeaseExpired]);
+    host.wait(seconds(6));
+    let frames = alice.hears(&mut host);
+    let codes: Vec<_> = ends(&frames).iter().map(|end| end["payload"]["code"].clone()).collect();
+    assert_eq!(codes, ["LEASE_EXPIRED", "LEASE_EXPIRED"]);
+    assert_eq!(frames[0]["job_id"], child.job_id.as_str());
+}
+
+#[test]
+fn no_step_of_the_wall_clock_makes_a_childs_lease_longer_than_its_parents() {
+    let lease = json!({ "agent.delegate": ["echo"], "tool.call": ["*"] });
+    let (host, _, parent) = with_parent(&lease, &json!({ "expires_at": "2026-05-13T19:52:13Z" }));
+    let authority = &host.started[&parent].authority;
+    let at = |monotonic: u64| arcp_core::Now {
+        wall: crate::host::START.parse().unwrap(), // it is set back again and again
+        ..host.clock.after(seconds(monotonic)).now()
+    };
+    let constraints = serde_json::from_value(json!({ "expires_at": "2026-05-13T19:52:13Z" })).unwrap();
+    let child = authority.delegate(&lease_of(&json!({ "tool.call": ["*"] })), &constraints, at(300)).unwrap();
+    assert!(child.authority.authorize("tool.call", "x", at(599)).is_ok());
+    assert!(authority.authorize("tool.call", "x", at(601)).is_err());
+    assert!(child.authority.authorize("tool.call", "x", at(601)).is_err());
+}
+
+#[test]
+fn what_is_looked_at_for_each_operation_is_bounded() {
+    let mut host = Host::new();
+    let mut alice = join(&mut host);
+    let amounts = |count: usize| (0..count).map(|n| format!("c{n}:1")).collect::<Vec<_>>();
+    let lease = json!({ "cost.budget": amounts(65) });
+    let id = alice.submits(&mut host, json!({ "agent": "echo", "input": null, "lease_request": lease }));
+    let refused = alice.hears_refusal(&mut host, &id, "INVALID_REQUEST");
+    assert!(refused["payload"]["message"].as_str().unwrap().contains("more than 64 amounts"), "{refused}");
+    let lease = json!({ "cost.budget": amounts(64) });
+    alice.starts(&mut host, json!({ "agent": "echo", "input": null, "lease_request": lease }));
 }
 
 #[test]

@@ -69,6 +69,33 @@ fn a_job_whose_agent_was_denied_is_told_to_stop_at_once() {
 }
 
 #[test]
+fn what_has_ended_may_do_nothing_any_more() {
+    let (mut host, _, job) = with_lease();
+    let authority = std::sync::Arc::clone(&host.started[&job].authority);
+    assert!(authority.reserve(&"USD".parse().unwrap(), "1".parse().unwrap(), host.now()).is_ok());
+    host.finish(&job, Outcome::Success(Json::null()));
+    assert_eq!(allowed(&host, &job, host.now()), Err(Denied::Ended));
+    assert!(authority.reserve(&"USD".parse().unwrap(), "1".parse().unwrap(), host.now()).is_err());
+}
+
+#[test]
+fn nothing_is_set_aside_under_a_lease_that_is_over_and_what_was_is_free_again() {
+    let mut host = Host::new();
+    let mut alice = join_with(&mut host, json!(["lease_expires_at"])).0;
+    let payload = json!({ "agent": "echo", "input": null, "lease_request": { "cost.budget": ["USD:1"] },
+        "lease_constraints": { "expires_at": "2026-05-13T19:43:13Z" } });
+    let job = alice.starts(&mut host, payload);
+    let authority = std::sync::Arc::clone(&host.started[&job].authority);
+    let reserve = |host: &Host| authority.reserve(&"USD".parse().unwrap(), "1".parse().unwrap(), host.now());
+    let reserved = reserve(&host).unwrap();
+    assert!(reserve(&host).is_err(), "it is set aside");
+    drop(reserved);
+    drop(reserve(&host).unwrap());
+    host.wait(seconds(60));
+    assert!(matches!(reserve(&host), Err(Denied::Expired { .. })));
+}
+
+#[test]
 fn a_session_without_the_feature_is_not_shown_the_end_and_it_holds() {
     let mut host = Host::new();
     let mut plain = join_with(&mut host, json!([])).0;

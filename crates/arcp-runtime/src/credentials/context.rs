@@ -69,6 +69,7 @@ impl JobContext {
     }
 
     async fn rotate(&self, id: CredentialId) -> Result<Credential, RotateError> {
+        let _turn = self.rotating().lock().await;
         let unknown = || RotateError::Unknown(id.clone());
         let custody = Arc::clone(self.driver().custody().ok_or_else(unknown)?);
         let (generation, replaced) = custody.next_generation(self.key(), &id).ok_or_else(unknown)?;
