@@ -223,7 +223,7 @@ impl Authority {
     }
 
     /// Gives part of this authority to a child job (§9.4). The budget that the child is given is taken out of this one's
-    /// until [`give_back`](Self::give_back). What the child's lease does not say of money and models it has of this one;
+    /// until the child's [`end`](Self::end). What the child's lease does not say of money and models it has of this one;
     /// anything else that it does not name it may not do.
     ///
     /// # Errors

@@ -138,6 +138,13 @@ fn with(upstream: &Upstream, ledger: impl CredentialLedger) -> RuntimeBuilder<Au
         ctx.stopped().await;
         Ok::<_, AgentError>(())
     };
+    let twice = async |ctx: JobContext, _: Value| {
+        let id = ctx.credentials().remove(0).id;
+        let (one, other) = tokio::join!(ctx.rotate_credential(&id), ctx.rotate_credential(&id));
+        assert_ne!(one?.value, other?.value);
+        ctx.stopped().await;
+        Ok::<_, AgentError>(())
+    };
     let delegates = async |ctx: JobContext, lease: Lease| {
         let mut child = ctx.delegate("waits").lease(lease).await?;
         ctx.info(child.job_id().as_str()).await?;
@@ -151,6 +158,7 @@ fn with(upstream: &Upstream, ledger: impl CredentialLedger) -> RuntimeBuilder<Au
         .agent("waits@1", agent_fn(waits))
         .agent("panics@1", agent_fn(panics))
         .agent("rotates@1", agent_fn(rotates))
+        .agent("twice@1", agent_fn(twice))
         .agent("delegates@1", agent_fn(delegates))
         .credentials(upstream.clone(), ledger)
 }
@@ -446,6 +454,41 @@ async fn a_rotation_revokes_the_old_value_and_not_the_new_one() {
     peer.say("job.cancel", json!({}), &accepted["job_id"]).await;
     all_revoked(&runtime).await;
     assert_eq!((upstream.good(), outstanding(&ledger).await), (vec![], 0));
+}
+
+/// Pitfall 32.
+#[tokio::test(start_paused = true)]
+async fn rotations_at_once_are_made_one_after_the_other() {
+    let (upstream, ledger, runtime) = start();
+    let mut peer = open(&runtime).await;
+    let accepted = submit(&mut peer, "twice").await;
+    let id = accepted["payload"]["credentials"][0]["id"].as_str().unwrap().to_owned();
+    peer.receive_type("job.event").await;
+    let last = peer.receive_type("job.event").await;
+    while outstanding(&ledger).await > 1 {
+        a_moment().await;
+    }
+    assert_eq!(upstream.good(), [format!("{id}.3")]);
+    assert_eq!(last["payload"]["body"]["value"], format!("sk-{id}.3"));
+    let mut calls = upstream.calls();
+    calls.sort();
+    assert_eq!(calls, ["issue .1", "issue .2", "issue .3", "revoke .1", "revoke .2"]);
+}
+
+/// A second key for the same money could spend it twice.
+#[tokio::test(start_paused = true)]
+async fn a_child_that_draws_on_its_parents_budget_has_no_credential_of_its_own() {
+    let (upstream, _, runtime) = start();
+    let mut peer = open(&runtime).await;
+    let lease = json!({ "agent.delegate": ["*"], "cost.budget": ["USD:5.00"], "model.use": ["fast/*"] });
+    let submit = json!({ "agent": "delegates", "input": {}, "lease_request": lease });
+    peer.say("job.submit", submit, &Value::Null).await;
+    peer.receive_type("job.accepted").await;
+    peer.receive_type("job.event").await;
+    let accepted = peer.receive_type("job.accepted").await;
+    assert!(accepted["payload"].get("credentials").is_none(), "{accepted}");
+    peer.receive_type("job.event").await;
+    assert_eq!(upstream.good().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
