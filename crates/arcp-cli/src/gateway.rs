@@ -1,5 +1,6 @@
 //! Who issues credentials for the jobs of `arcp serve` (§9.8).
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -28,9 +29,27 @@ pub(crate) struct Gateway {
     #[arg(long, value_name = "URL", requires = "credential_ledger")]
     litellm_url: Option<String>,
 
+    /// Say that clients reach this runtime by TLS only, which something in front of it ends. Without that, real credentials are
+    /// given out at a loopback address only (§14).
+    #[arg(long, requires = "litellm_url")]
+    behind_tls: bool,
+
     /// Where it is written down which credentials may still be good at the upstream, so that they are revoked after a crash.
     #[arg(long, value_name = "FILE")]
     credential_ledger: Option<PathBuf>,
+}
+
+impl Gateway {
+    /// Checks that credentials do not cross a network in the clear.
+    pub(crate) fn check_listener(&self, address: SocketAddr) -> Result<(), Failure> {
+        if self.litellm_url.is_none() || self.behind_tls || address.ip().is_loopback() {
+            return Ok(());
+        }
+        Err(Failure::usage(format!(
+            "--litellm-url: credentials would cross the network in the clear at {address} (§14): listen at a loopback \
+             address, or put TLS in front and say --behind-tls"
+        )))
+    }
 }
 
 /// Has jobs given credentials, if that is wanted.

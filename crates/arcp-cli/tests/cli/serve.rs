@@ -118,3 +118,16 @@ fn sigterm_ends_running_jobs_retryable_and_exits_with_0() {
     while serving.stderr.read_line(&mut rest).unwrap() > 0 {}
     assert!(rest.contains("stopping"), "{rest}");
 }
+
+#[test]
+fn real_credentials_are_not_given_out_in_the_clear() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = dir.path().join("ledger");
+    let mut serve = arcp();
+    serve.args(["serve", "--dev-token", "--listen", "0.0.0.0:0", "--litellm-url", "http://127.0.0.1:1"]);
+    let output =
+        serve.arg("--credential-ledger").arg(&ledger).env("ARCP_LITELLM_KEY", "sk-canary").output().unwrap();
+    exits(&output, 2);
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("--behind-tls") && !stderr.contains("sk-canary"), "{stderr}");
+}
