@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::exit::{self, Failure};
 use crate::show::one_line;
-use crate::submit::read;
+use crate::submit::{read, read_stdin};
 
 #[derive(clap::Args)]
 pub(crate) struct LeaseCommand {
@@ -28,7 +28,8 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Check {
-    /// The lease, as `arcp submit --lease` takes it, or an object with `lease_request` and `lease_constraints`.
+    /// The lease, as `arcp submit --lease` takes it, or an object with `lease_request` and
+    /// `lease_constraints`; `-` for stdin.
     #[arg(value_name = "LEASE.json")]
     lease: PathBuf,
 
@@ -110,8 +111,9 @@ fn lease_of(check: &Check) -> Result<(Lease, LeaseConstraints), Failure> {
         lease_constraints: LeaseConstraints,
     }
     let path = check.lease.display().to_string();
+    let text = if path == "-" { read_stdin("LEASE.json") } else { read("LEASE.json", &path) }?;
     let bad = |error: &dyn std::fmt::Display| Failure::usage(format!("{path}: {error}"));
-    let json = Json::parse(read("LEASE.json", &path)?).map_err(|error| bad(&error))?;
+    let json = Json::parse(text).map_err(|error| bad(&error))?;
     let value: Value = json.decode().map_err(|error| bad(&error))?;
     if value.get("lease_request").is_some() {
         let request: Request = json.decode().map_err(|error| bad(&error))?;

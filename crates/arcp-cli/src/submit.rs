@@ -23,8 +23,9 @@ pub(crate) struct Submit {
     #[arg(long, value_name = "JSON|@FILE|-", default_value = "null")]
     input: String,
 
-    /// What the job asks to be allowed to do, such as {"fs.read":["/data/**"]}, or @FILE with that in it.
-    #[arg(long, value_name = "JSON|@FILE")]
+    /// What the job asks to be allowed to do, such as {"fs.read":["/data/**"]}, @FILE with that in it, or -
+    /// for that on stdin.
+    #[arg(long, value_name = "JSON|@FILE|-")]
     lease: Option<String>,
 
     /// How much it may spend, such as USD:5; repeatable. It is the same as a cost.budget in --lease.
@@ -101,12 +102,7 @@ async fn detach(client: Client, job: &Job, url: &str, show: &mut Show) -> Result
 fn input_of(input: &str) -> Result<Json, Failure> {
     let (text, place) = match input.strip_prefix('@') {
         Some(path) => (read("--input", path)?, path),
-        None if input == "-" => {
-            let mut text = String::new();
-            let read = std::io::stdin().read_to_string(&mut text).context("--input: cannot read stdin");
-            read.map_err(|error| Failure::new(exit::USAGE, error))?;
-            (text, "stdin")
-        }
+        None if input == "-" => (read_stdin("--input")?, "stdin"),
         None => (input.to_owned(), "the command line"),
     };
     Json::parse(text).map_err(|error| {
@@ -118,6 +114,7 @@ fn input_of(input: &str) -> Result<Json, Failure> {
 fn lease_of(lease: &str) -> Result<Lease, Failure> {
     let text = match lease.strip_prefix('@') {
         Some(path) => read("--lease", path)?,
+        None if lease == "-" => read_stdin("--lease")?,
         None => lease.to_owned(),
     };
     let decoded = Json::parse(text).and_then(|json| json.decode());
@@ -128,6 +125,15 @@ fn lease_of(lease: &str) -> Result<Lease, Failure> {
 pub(crate) fn read(option: &str, path: &str) -> Result<String, Failure> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{option}: cannot read {path}"));
     text.map_err(|error| Failure::new(exit::USAGE, error))
+}
+
+/// What stdin holds, for an option that was given as `-`.
+pub(crate) fn read_stdin(option: &str) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read =
+        std::io::stdin().read_to_string(&mut text).with_context(|| format!("{option}: cannot read stdin"));
+    read.map_err(|error| Failure::new(exit::USAGE, error))?;
+    Ok(text)
 }
 
 /// When a lease ends.

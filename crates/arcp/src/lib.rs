@@ -65,6 +65,12 @@
 //! ARCP_TOKEN=s3cret cargo run --release --package arcp-cli -- submit count --input '{"n": 3}'
 //! ```
 //!
+//! What a lease would allow can be asked before it is granted, without a runtime; this one is denied, with exit code 1:
+//!
+//! ```sh
+//! echo '{"fs.read": ["/data/**"]}' | cargo run --release --package arcp-cli -- lease check - fs.read /data/../etc/passwd
+//! ```
+//!
 //! ## The crates
 //!
 //! This crate is a door to the others, one feature each; depend on those alone if you like.

@@ -1,5 +1,8 @@
 //! `arcp lease check`, and what `arcp submit` asks to be allowed.
 
+use std::io::Write;
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use crate::program::{arcp, exits, serve, text};
@@ -26,6 +29,24 @@ fn what_is_allowed_names_its_grant_and_the_target_as_it_was_compared() {
         (&line["allowed"], &line["target"], &line["grant"]),
         (&true.into(), &"https://api.example.com/v1/x".into(), &"https://api.example.com/v1/*".into())
     );
+}
+
+#[test]
+fn a_lease_comes_from_stdin_too() {
+    let stdin = |command: &mut std::process::Command| {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(LEASE.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        exits(&output, 0);
+        text(&output.stdout).to_owned()
+    };
+    assert_eq!(
+        stdin(arcp().args(["lease", "check", "-", "fs.read", "/data/a"])),
+        "allowed: fs.read of /data/a by /data/**\n"
+    );
+    let serving = serve(&[]);
+    let shown = stdin(&mut serving.submit(&["count", "--input", r#"{"n": 1}"#, "--lease", "-", "--json"]));
+    assert!(shown.contains(r#""fs.read":["/data/**"]"#), "{shown}");
 }
 
 #[test]
