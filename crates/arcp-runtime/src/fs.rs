@@ -169,10 +169,7 @@ impl Fs<'_> {
         path: impl AsRef<Path>,
         contents: impl Into<Vec<u8>>,
     ) -> Result<(), OperationError> {
-        let contents = contents.into();
-        let bytes = contents.len();
-        let write = move |place: &Place| file::write(place, &contents);
-        self.act(namespace::FS_WRITE, "write", path.as_ref(), Last::Followed, write, |()| size(bytes)).await
+        self.put("write", path.as_ref(), contents.into(), file::write).await
     }
 
     /// Writes to the end of a file (`fs.write`), which is created if it is not there, in a directory that must be.
@@ -184,10 +181,7 @@ impl Fs<'_> {
         path: impl AsRef<Path>,
         contents: impl Into<Vec<u8>>,
     ) -> Result<(), OperationError> {
-        let contents = contents.into();
-        let bytes = contents.len();
-        let append = move |place: &Place| file::append(place, &contents);
-        self.act(namespace::FS_WRITE, "append", path.as_ref(), Last::Followed, append, |()| size(bytes)).await
+        self.put("append", path.as_ref(), contents.into(), file::append).await
     }
 
     /// Creates a directory (`fs.write`) in one that must be there.
@@ -227,6 +221,19 @@ impl Fs<'_> {
     pub async fn metadata(&self, path: impl AsRef<Path>) -> Result<Metadata, OperationError> {
         let (capability, path) = (namespace::FS_READ, path.as_ref());
         self.act(capability, "metadata", path, Last::Followed, file::metadata, |_| ok()).await
+    }
+
+    /// Puts all of `contents` into a file.
+    async fn put(
+        &self,
+        operation: &str,
+        path: &Path,
+        contents: Vec<u8>,
+        put: fn(&Place, &[u8]) -> Result<(), Fault>,
+    ) -> Result<(), OperationError> {
+        let bytes = contents.len();
+        let put = move |place: &Place| put(place, &contents);
+        self.act(namespace::FS_WRITE, operation, path, Last::Followed, put, |()| size(bytes)).await
     }
 
     /// Tells, checks, walks, checks where the walk has ended, acts there, tells.

@@ -18,11 +18,9 @@ use arcp_testing::{FixtureGateway, with_fixtures};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::filter::LevelFilter;
 
-use crate::security::Log;
+use crate::log::Log;
 use crate::support::{Raw, token};
 
 /// Bob may observe what alice does.
@@ -189,16 +187,7 @@ impl Store for Shown {
 /// Pitfalls 30 and 32.
 #[tokio::test] // on one thread, for which the subscriber is
 async fn no_value_is_logged_stored_listed_or_shown_to_others() {
-    let log = Log::default();
-    let writer = log.clone();
-    let ours = ["arcp", "arcp::audit", "arcp_axum", "arcp_client", "arcp_core", "arcp_proto", "arcp_runtime"]
-        .into_iter()
-        .chain(["arcp_testing", "arcp_transport", "arcp_transport_ws"]);
-    let layer = tracing_subscriber::fmt::layer()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .with_filter(Targets::new().with_targets(ours.map(|target| (target, LevelFilter::TRACE))));
-    let _capturing = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let (log, _capturing) = Log::capture("arcp", LevelFilter::TRACE);
 
     let written = Arc::new(Mutex::new(String::new()));
     let dir = tempfile::tempdir().unwrap();

@@ -11,6 +11,7 @@ mod credentials;
 mod files;
 mod jobs;
 mod lifecycle;
+mod log;
 mod reconnect;
 mod resume;
 mod security;

@@ -1,8 +1,7 @@
 //! What strangers get: nothing before they are known, nothing about others, and no secret anywhere.
 
-use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
 use arcp_axum::Mount;
 use arcp_client::Client;
@@ -13,10 +12,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::filter::LevelFilter;
 
+use crate::log::Log;
 use crate::support::{Host, Neighbour, Raw, hello, http, token};
 
 /// Lets everybody in, but only when the test does.
@@ -56,36 +54,9 @@ async fn nothing_is_sent_before_authentication() {
     eager.receive_error("AGENT_NOT_AVAILABLE").await;
 }
 
-/// Keeps what is logged.
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test] // on one thread, for which the subscriber is
 async fn every_subscription_is_on_record_with_who_asked_for_whose_job_and_what_was_decided() {
-    let log = Log::default();
-    let writer = log.clone();
-    let layer = tracing_subscriber::fmt::layer()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .with_filter(Targets::new().with_target("arcp::audit", LevelFilter::INFO));
-    let _capturing = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let (log, _capturing) = Log::capture("arcp::audit", LevelFilter::INFO);
     let host = Host::start().await;
     let client = host.client("alice").await;
     let mut job = client.submit("echo").await.unwrap();
@@ -94,7 +65,7 @@ async fn every_subscription_is_on_record_with_who_asked_for_whose_job_and_what_w
     host.client("bob").await.subscribe(job.id()).await.unwrap_err();
     host.client("bob").await.subscribe(&"job_unknown".parse().unwrap()).await.unwrap_err();
 
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let lines: Vec<_> = text.lines().collect();
     let [own, foreign, unknown] = lines[..] else { panic!("three decisions: {text}") };
     for (line, parts) in [
@@ -109,16 +80,7 @@ async fn every_subscription_is_on_record_with_who_asked_for_whose_job_and_what_w
 #[tokio::test] // on one thread, for which the subscriber is
 async fn no_secret_is_logged_or_shown() {
     const CANARY: &str = "canary";
-    let log = Log::default();
-    let writer = log.clone();
-    let ours = ["arcp", "arcp_axum", "arcp_client", "arcp_core", "arcp_proto", "arcp_runtime"]
-        .into_iter()
-        .chain(["arcp_testing", "arcp_transport", "arcp_transport_ws"]);
-    let layer = tracing_subscriber::fmt::layer()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .with_filter(Targets::new().with_targets(ours.map(|target| (target, LevelFilter::TRACE))));
-    let _capturing = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let (log, _capturing) = Log::capture("arcp", LevelFilter::TRACE);
 
     let mut shown = String::new();
     let host = Host::start().await;
@@ -168,7 +130,7 @@ async fn no_secret_is_logged_or_shown() {
     drop(raw);
     host.runtime.shutdown().await;
 
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert!(log.contains("handshake refused") && log.contains("job starts"), "the log is kept: {log}");
     for text in [log, shown] {
         for secret in [CANARY, &resume_token] {

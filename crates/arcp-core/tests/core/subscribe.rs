@@ -1,5 +1,7 @@
 //! Subscriptions (§7.6): pitfalls 8 to 12 and 16 among them.
 
+use std::ops::Range;
+
 use arcp_core::runtime::Flow;
 use serde_json::{Value, json};
 
@@ -9,6 +11,14 @@ use crate::peer::{Peer, numbers, texts, types};
 
 fn join(host: &mut Host) -> Peer {
     join_with(host, json!(["subscribe", "ack"])).0
+}
+
+/// The job says each number, and its submitter hears each at once.
+fn counts(host: &mut Host, job: &str, numbers: Range<u32>, submitter: &mut Peer) {
+    for n in numbers {
+        host.emits(job, &[&n.to_string()]);
+        submitter.hears(host);
+    }
 }
 
 fn subscribes(peer: &mut Peer, host: &mut Host, job: &str, more: Value) -> Vec<Value> {
@@ -156,19 +166,13 @@ fn a_history_longer_than_any_window_is_read_at_the_readers_pace_and_costs_the_se
     });
     let mut alice = join(&mut host);
     let job = alice.starts_job(&mut host);
-    for n in 0..100 {
-        host.emits(&job, &[&n.to_string()]);
-        alice.hears(&mut host);
-    }
+    counts(&mut host, &job, 0..100, &mut alice);
     let mut watcher = join(&mut host);
     let own = watcher.starts_job(&mut host);
     host.stall(&watcher);
     watcher.asks(&mut host, "job.subscribe", json!({ "job_id": job, "history": true }));
     host.emits(&own, &["mine"]);
-    for n in 100..150 {
-        host.emits(&job, &[&n.to_string()]); // nobody waits for it, and it waits for nobody
-        alice.hears(&mut host);
-    }
+    counts(&mut host, &job, 100..150, &mut alice); // nobody waits for it, and it waits for nobody
     host.unstall(&watcher);
     host.succeed(&job);
     let frames = watcher.hears(&mut host);
@@ -185,10 +189,7 @@ fn a_cut_in_the_middle_of_a_history_goes_on_where_it_was() {
     let mut host = Host::with(|config| config.limits.send_window_events = 4);
     let mut alice = join(&mut host);
     let job = alice.starts_job(&mut host);
-    for n in 0..20 {
-        host.emits(&job, &[&n.to_string()]);
-        alice.hears(&mut host);
-    }
+    counts(&mut host, &job, 0..20, &mut alice);
     host.succeed(&job);
     let mut watcher = join(&mut host);
     host.stall(&watcher);
@@ -255,10 +256,7 @@ fn a_job_that_is_forgotten_while_it_is_read_says_what_is_missing_and_how_it_ende
     });
     let mut alice = join(&mut host);
     let job = alice.starts_job(&mut host);
-    for n in 0..50 {
-        host.emits(&job, &[&n.to_string()]);
-        alice.hears(&mut host);
-    }
+    counts(&mut host, &job, 0..50, &mut alice);
     host.succeed(&job);
     let mut watcher = join(&mut host);
     host.stall(&watcher);

@@ -65,6 +65,17 @@ fn pattern_text(capability: &'static str) -> BoxedStrategy<String> {
     }
 }
 
+/// The characters of a pattern, `**` as one.
+fn pieces(pattern: &str) -> impl Iterator<Item = &str> {
+    let mut rest = pattern;
+    std::iter::from_fn(move || {
+        let c = rest.chars().next()?;
+        let (piece, after) = rest.split_at(if rest.starts_with("**") { 2 } else { c.len_utf8() });
+        rest = after;
+        Some(piece)
+    })
+}
+
 /// A pattern made of another: mostly narrower, sometimes only alike.
 fn narrowed(capability: &str, pattern: &str, choices: &mut Choices<'_>) -> String {
     let whole: &[&str] = if capability == "agent.delegate" {
@@ -72,37 +83,25 @@ fn narrowed(capability: &str, pattern: &str, choices: &mut Choices<'_>) -> Strin
     } else {
         &["**", "*", "a", "**/a", "a/**", "*/**/b", "a**", "*/*"]
     };
-    let mut out = String::new();
-    let mut rest = pattern;
-    while let Some(c) = rest.chars().next() {
-        let text = if rest.starts_with("**") { "**" } else { &rest[..c.len_utf8()] };
-        rest = &rest[text.len()..];
-        out.push_str(match text {
-            "**" => choices.among(whole),
-            "*" => choices.among(&["*", "*", "a", "a*", "*b", "*a*", "ab"]),
-            "a" => choices.among(&["a", "a", "a", "a", "a", "a", "b", "*", ""]),
-            "/" => choices.among(&["/", "/", "/", "/", "/", "/", "/", "/", "/**/"]),
-            text => text,
-        });
-    }
-    out
+    let out = pieces(pattern).map(|text| match text {
+        "**" => choices.among(whole),
+        "*" => choices.among(&["*", "*", "a", "a*", "*b", "*a*", "ab"]),
+        "a" => choices.among(&["a", "a", "a", "a", "a", "a", "b", "*", ""]),
+        "/" => choices.among(&["/", "/", "/", "/", "/", "/", "/", "/", "/**/"]),
+        text => text,
+    });
+    out.collect()
 }
 
 /// A target made of a pattern: mostly one that it matches.
 fn target_text(pattern: &str, choices: &mut Choices<'_>) -> String {
-    let mut out = String::new();
-    let mut rest = pattern;
-    while let Some(c) = rest.chars().next() {
-        let text = if rest.starts_with("**") { "**" } else { &rest[..c.len_utf8()] };
-        rest = &rest[text.len()..];
-        out.push_str(match text {
-            "**" => choices.among(&["a", "", "b/a", "a/b/a", "a?b", "/"]),
-            "*" => choices.among(&["a", "b", "ab", "", "80"]),
-            "a" => choices.among(&["a", "a", "a", "a", "a", "a", "a", "a", "b"]),
-            text => text,
-        });
-    }
-    out
+    let out = pieces(pattern).map(|text| match text {
+        "**" => choices.among(&["a", "", "b/a", "a/b/a", "a?b", "/"]),
+        "*" => choices.among(&["a", "b", "ab", "", "80"]),
+        "a" => choices.among(&["a", "a", "a", "a", "a", "a", "a", "a", "b"]),
+        text => text,
+    });
+    out.collect()
 }
 
 #[derive(Clone, Debug)]
