@@ -30,6 +30,29 @@ pub trait Agent: Send + Sync + 'static {
         ctx: JobContext,
         input: Self::Input,
     ) -> impl Future<Output = Result<Self::Output, AgentError>> + Send;
+
+    /// What becomes of a job that is running when the runtime dies, once there is another on its store: it fails, if nothing is
+    /// said.
+    fn restart_policy(&self) -> RestartPolicy {
+        RestartPolicy::Fail
+    }
+}
+
+/// What becomes of a job that was running when its runtime died (§12). Without a store that survives the process there is no
+/// job to speak of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RestartPolicy {
+    /// It ends in `INTERNAL_ERROR`, which invites its client to submit it again.
+    #[default]
+    Fail,
+    /// Its agent is run again, with the same input, lease, what was left of its budget, and its last
+    /// [`checkpoint`](JobContext::checkpoint). Its log goes on where it was, and so does the time that it may run. What it had
+    /// delegated has ended; credentials that it had are revoked, and others issued, which its submitter is told as of rotations.
+    ///
+    /// A job that was told to stop ends as it was told. So does one whose time has run out meanwhile. Delegated jobs fail: it
+    /// is for who delegated them to do so again.
+    Redrive,
 }
 
 /// Makes an agent of a function.
@@ -47,13 +70,23 @@ where
     I: DeserializeOwned + Send + 'static,
     O: Serialize + Send,
 {
-    FnAgent { function, input: PhantomData }
+    FnAgent { function, restart: RestartPolicy::Fail, input: PhantomData }
 }
 
 /// An agent made of a function; see [`agent_fn`].
 pub struct FnAgent<F, I> {
     function: F,
+    restart: RestartPolicy,
     input: PhantomData<fn(I)>,
+}
+
+impl<F, I> FnAgent<F, I> {
+    /// The same agent, with another [`Agent::restart_policy`].
+    #[must_use]
+    pub fn on_restart(mut self, policy: RestartPolicy) -> Self {
+        self.restart = policy;
+        self
+    }
 }
 
 impl<F, I, O, Fut> Agent for FnAgent<F, I>
@@ -69,11 +102,17 @@ where
     fn run(&self, ctx: JobContext, input: I) -> impl Future<Output = Result<O, AgentError>> + Send {
         (self.function)(ctx, input)
     }
+
+    fn restart_policy(&self) -> RestartPolicy {
+        self.restart
+    }
 }
 
 /// The boxed twin of [`Agent`]: JSON in, JSON out.
 pub(crate) trait ErasedAgent: Send + Sync + 'static {
     fn run_json(&self, ctx: JobContext, input: Json) -> BoxFuture<'_, Result<Json, AgentError>>;
+
+    fn is_rerun(&self) -> bool;
 }
 
 impl<A: Agent> ErasedAgent for A {
@@ -86,5 +125,9 @@ impl<A: Agent> ErasedAgent for A {
             Json::encode(&output).map_err(AgentError::from)
         }
         .boxed()
+    }
+
+    fn is_rerun(&self) -> bool {
+        self.restart_policy() == RestartPolicy::Redrive
     }
 }

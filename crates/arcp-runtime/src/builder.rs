@@ -197,6 +197,9 @@ impl RuntimeBuilder<Authenticated> {
             inventory
                 .register(resolved.clone())
                 .map_err(|duplicate| BuildError::DuplicateAgent(duplicate.0))?;
+            if agent.is_rerun() {
+                inventory.rerun(resolved.clone());
+            }
             agents.insert(resolved, agent);
         }
         for name in self.defaults {

@@ -43,6 +43,7 @@ impl Drop for Connected {
 
 /// Carries a connection until either side is through with it.
 pub(crate) async fn serve(driver: Arc<Driver>, transport: BoxTransport) {
+    driver.opened().await;
     let (key, signals) = driver.connect();
     let connected = Connected { driver, key, signals };
     let (mut sink, stream) = transport.split();

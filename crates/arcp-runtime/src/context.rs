@@ -11,11 +11,13 @@ use arcp_core::runtime::{
 use arcp_core::{Now, Principal};
 use arcp_proto::event::{ArtifactRef, EventKind, Log, LogLevel, Metric, Progress, Status, Thought};
 use arcp_proto::{
-    CallId, EncodeError, JobId, Json, Lease, LeaseConstraints, SessionId, Timestamp, TraceContext, TraceId,
-    Ulid,
+    CallId, EncodeError, ErrorCode, JobId, Json, Lease, LeaseConstraints, SessionId, Timestamp, TraceContext,
+    TraceId, Ulid,
 };
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use crate::agent_error::AgentError;
 use crate::clock::{self, Clock};
 use crate::driver::Driver;
 use crate::job::JobControl;
@@ -147,6 +149,34 @@ impl JobContext {
             cause = self.stopped() => Err(Stopped(cause)),
             output = future => Ok(output),
         }
+    }
+
+    /// Keeps what the agent wants to have when it is run again after a restart of the runtime, in place of what it kept before;
+    /// for agents whose [`restart_policy`](crate::Agent::restart_policy) is `Redrive`. When this returns, the checkpoint and
+    /// everything that was emitted before it are in the store. Dropping the future does not take the checkpoint back.
+    ///
+    /// Of an agent that is not run again nothing is kept.
+    ///
+    /// # Errors
+    /// [`EmitError::Ended`], [`EmitError::TooLarge`] and [`EmitError::Encode`].
+    pub async fn checkpoint<T: Serialize + ?Sized>(&self, checkpoint: &T) -> Result<(), EmitError> {
+        let checkpoint = Json::encode(checkpoint).map_err(EmitError::Encode)?;
+        let position = self.driver.with(|machine, now| machine.checkpoint(now, self.spec.job, checkpoint))?;
+        self.driver.committed(position).await;
+        Ok(())
+    }
+
+    /// The last checkpoint of an earlier run of this job, if the runtime was restarted meanwhile and there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read as `T`; with `?` the job fails with `INTERNAL_ERROR`.
+    pub fn restored<T: DeserializeOwned>(&self) -> Result<Option<T>, AgentError> {
+        let decode = |json: &Json| {
+            json.decode().map_err(|error| {
+                AgentError::new(ErrorCode::InternalError, error.within("checkpoint").to_string())
+            })
+        };
+        self.spec.restored.as_ref().map(decode).transpose()
     }
 
     /// Emits a `log` event (§8.2).

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use arcp_core::runtime::{
     AuthenticationError, Child, ConnectionKey, Delegation, Entry, Event, JobKey, JobSpec, NotDelegated,
@@ -15,8 +16,9 @@ use arcp_core::runtime::{
 };
 use arcp_core::{Instant, Now};
 use arcp_proto::BearerToken;
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{self, BoxFuture};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -29,7 +31,10 @@ use crate::connection::Signals;
 use crate::credentials::{CredentialLedger, Custody, ErasedProvisioner};
 use crate::job::{JobControl, supervise};
 use crate::runtime::Health;
-use crate::store::{Epoch, Store, StoreError};
+use crate::store::{Batch, Epoch, Opened, Store, StoreError};
+
+/// The longest pause before a full store is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Who issues credentials, and who knows of them.
 pub(crate) type Credentials = (Arc<dyn ErasedProvisioner>, Arc<dyn CredentialLedger>);
@@ -49,6 +54,10 @@ pub(crate) struct Driver {
     /// Tells the timer task that it has to wake earlier.
     earlier: Notify,
     health: watch::Sender<Health>,
+    /// The position of the last batch that is committed.
+    committed: watch::Sender<u64>,
+    /// Whether, after a drain was begun, no job runs any more.
+    drained: watch::Sender<bool>,
     /// Where tasks run, whoever has caused them: a context of a job may be used from anywhere.
     executor: Handle,
     tasks: TaskTracker,
@@ -128,6 +137,8 @@ impl Driver {
             earlier: Notify::new(),
             custody,
             health,
+            committed: watch::Sender::new(0),
+            drained: watch::Sender::new(false),
             executor,
             tasks,
             #[cfg(feature = "http")]
@@ -211,6 +222,21 @@ impl Driver {
         &self.health
     }
 
+    /// Waits until the store is open, and what it gave back is taken over, or the runtime stops before.
+    pub(crate) async fn opened(&self) {
+        let mut health = self.health.subscribe();
+        let _ = health.wait_for(|health| *health != Health::Starting).await;
+    }
+
+    /// Waits until a batch is committed, or the runtime is through with its store.
+    pub(crate) async fn committed(&self, position: u64) {
+        let mut committed = self.committed.subscribe();
+        tokio::select! {
+            _ = committed.wait_for(|committed| *committed >= position) => {}
+            () = self.failed() => {}
+        }
+    }
+
     /// Waits until the store has failed.
     pub(crate) async fn failed(&self) {
         let mut health = self.health.subscribe();
@@ -221,10 +247,39 @@ impl Driver {
         &self.tasks
     }
 
+    /// Takes nothing new on, and waits until no job runs any more.
+    pub(crate) async fn drain(&self) {
+        self.health.send_if_modified(|health| {
+            let ready = *health == Health::Ready;
+            if ready {
+                *health = Health::Draining;
+            }
+            ready
+        });
+        self.with(|machine, now| machine.drain(now));
+        let _ = self.drained.subscribe().wait_for(|drained| *drained).await;
+    }
+
+    /// Waits until everything that has happened is committed, and has the store finish.
+    pub(crate) async fn close_store(&self) {
+        loop {
+            let mut committed = self.committed.subscribe();
+            committed.mark_unchanged();
+            if !matches!(self.lock().commit, Commit::Busy) {
+                break;
+            }
+            tokio::select! {
+                _ = committed.changed() => {}
+                () = self.failed() => break,
+            }
+        }
+        self.store.close().await;
+    }
+
     /// Ends every job and closes every connection; what has to be sent before is sent.
     pub(crate) fn shut_down(&self) {
         self.health.send_if_modified(|health| {
-            let running = matches!(health, Health::Starting | Health::Ready);
+            let running = matches!(health, Health::Starting | Health::Ready | Health::Draining);
             if running {
                 *health = Health::Stopping;
             }
@@ -316,6 +371,9 @@ impl Driver {
                     job.control.release();
                 }
             }
+            Event::Drained => {
+                self.drained.send_replace(true);
+            }
             other => tracing::error!(?other, "event of the machine is not known to its driver"),
         }
     }
@@ -372,35 +430,61 @@ impl Driver {
     fn commit(&self, state: &mut State) {
         while let Commit::Idle(epoch) = state.commit {
             let Some(batch) = state.machine.poll_write() else { return };
-            let position = batch.position;
+            let batch = Arc::new(batch);
             let committed = catch_unwind(AssertUnwindSafe(|| {
-                let mut commit = self.store.commit(epoch, batch);
+                let mut commit = self.store.commit(epoch, Arc::clone(&batch));
                 match commit.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                     Poll::Ready(outcome) => Ok(outcome),
                     Poll::Pending => Err(commit),
                 }
             }));
             match committed {
-                Ok(Ok(Ok(()))) => state.machine.handle_committed(position),
+                Ok(Ok(Ok(()))) => self.is_committed(state, batch.position),
+                Ok(Ok(Err(full @ StoreError::Full(_)))) => {
+                    state.commit = Commit::Busy;
+                    self.finish_commit(epoch, batch, future::ready(Err(full)).boxed());
+                }
                 Ok(Ok(Err(error))) => self.fail(state, &error),
                 Ok(Err(commit)) => {
                     state.commit = Commit::Busy;
-                    self.finish_commit(epoch, position, commit);
+                    self.finish_commit(epoch, batch, commit);
                 }
                 Err(panic) => self.fail(state, &panicked(panic)),
             }
         }
     }
 
-    fn finish_commit(&self, epoch: Epoch, position: u64, commit: BoxFuture<'static, Result<(), StoreError>>) {
+    fn is_committed(&self, state: &mut State, position: u64) {
+        state.machine.handle_committed(position);
+        self.committed.send_replace(position);
+    }
+
+    /// Waits for a commit. While the store is full the batch is committed again and again.
+    fn finish_commit(
+        &self,
+        epoch: Epoch,
+        batch: Arc<Batch>,
+        mut commit: BoxFuture<'static, Result<(), StoreError>>,
+    ) {
         let Some(driver) = self.this.upgrade() else { return };
         self.executor.spawn(async move {
-            let outcome = AssertUnwindSafe(commit).catch_unwind().await;
-            let outcome = outcome.unwrap_or_else(|panic| Err(panicked(panic)));
+            let mut pauses = retries();
+            let outcome = loop {
+                let outcome = AssertUnwindSafe(commit).catch_unwind().await;
+                let outcome = outcome.unwrap_or_else(|panic| Err(panicked(panic)));
+                let Err(full @ StoreError::Full(_)) = outcome else { break outcome };
+                tracing::error!(
+                    error = &full as &dyn std::error::Error,
+                    "store is full: jobs end and requests are refused until there is room"
+                );
+                driver.with(|machine, now| machine.handle_full(now));
+                tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+                commit = driver.store.commit(epoch, Arc::clone(&batch));
+            };
             driver.with_state(|state, _| match outcome {
                 Ok(()) => {
                     state.commit = Commit::Idle(epoch);
-                    state.machine.handle_committed(position);
+                    driver.is_committed(state, batch.position);
                 }
                 Err(error) => driver.fail(state, &error),
             });
@@ -422,8 +506,25 @@ impl Driver {
     pub(crate) async fn open_store(&self) {
         let opened = AssertUnwindSafe(async { self.store.open().await }).catch_unwind().await;
         match opened.unwrap_or_else(|panic| Err(panicked(panic))) {
-            Ok(epoch) => {
-                self.with_state(|state, _| state.commit = Commit::Idle(epoch));
+            Ok(Opened { epoch, recovered }) => {
+                let (sessions, jobs) = (recovered.sessions.len(), recovered.jobs.len());
+                let restored = self.with_state(|state, now| {
+                    let restored = match *self.health.borrow() {
+                        Health::Starting => state.machine.restore(now, recovered),
+                        _ => return false, // it is stopping: what is stored stays as it is
+                    };
+                    match restored {
+                        Ok(()) => state.commit = Commit::Idle(epoch),
+                        Err(error) => self.fail(state, &StoreError::Damaged(error)),
+                    }
+                    true
+                });
+                if !restored {
+                    return;
+                }
+                if sessions + jobs > 0 {
+                    tracing::info!(sessions, jobs, "went on where the last run was");
+                }
                 self.health.send_if_modified(|health| {
                     let starting = *health == Health::Starting;
                     if starting {
@@ -454,6 +555,15 @@ impl Driver {
             });
         }
     }
+}
+
+/// How long to wait before a full store is tried again.
+fn retries() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .build()
 }
 
 /// A store that panics has failed; what it has written nobody knows.

@@ -50,9 +50,9 @@ mod job;
 mod operation;
 mod result;
 mod runtime;
-mod store;
+pub mod store;
 
-pub use agent::{Agent, FnAgent, agent_fn};
+pub use agent::{Agent, FnAgent, RestartPolicy, agent_fn};
 pub use agent_error::AgentError;
 pub use arcp_core::lease::{Denied, ModelPolicy};
 pub use arcp_core::runtime::{AuthenticationError, Limits, ResolvedAgent, StopCause};
@@ -65,4 +65,4 @@ pub use delegate::{Child, ChildEnd, ChildError, Delegate, DelegateError};
 pub use operation::{OperationError, Reserved};
 pub use result::ResultWriter;
 pub use runtime::{Health, Runtime};
-pub use store::{Batch, Epoch, MemoryStore, Store, StoreError, Write};
+pub use store::{MemoryStore, Store, StoreError};

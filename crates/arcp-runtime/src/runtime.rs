@@ -48,6 +48,8 @@ pub enum Health {
     Starting,
     /// It can.
     Ready,
+    /// It takes nothing new on, and stops once no job runs any more.
+    Draining,
     /// It is shutting down.
     Stopping,
     /// Its store has failed; only a new runtime can help.
@@ -129,12 +131,25 @@ impl Runtime {
         self.0.driver.custody().map(|custody| custody.counts()).unwrap_or_default()
     }
 
+    /// Takes no new sessions and no new jobs any more, tells those that run by a `status` event of phase `draining`, gives them
+    /// `patience` to end, and then does [`shutdown`](Self::shutdown). Sessions can be resumed meanwhile. Returns what that does.
+    ///
+    /// When this future is dropped before its end, the runtime goes on to take nothing new.
+    pub async fn drain(&self, patience: Duration) -> bool {
+        let _ = tokio::time::timeout(patience, self.0.driver.drain()).await;
+        self.shutdown().await
+    }
+
     /// Ends every job with `INTERNAL_ERROR`, which invites clients to try again, sends what is still to be sent, closes
-    /// every connection with 1001, and waits for all of that, 10 s at most. A connection is cut when it takes longer than
+    /// every connection with 1001, has the store finish, and waits for all of that, 10 s at most. A connection is cut when it takes longer than
     /// 5 s; what credentials cannot be revoked meanwhile is left to the next run. Returns whether everything was gone by then; what is not is an agent that never yields.
     pub async fn shutdown(&self) -> bool {
         let driver = &self.0.driver;
         driver.shut_down();
-        tokio::time::timeout(SHUTDOWN_TIMEOUT, driver.tasks().wait()).await.is_ok()
+        let gone = async {
+            driver.tasks().wait().await;
+            driver.close_store().await;
+        };
+        tokio::time::timeout(SHUTDOWN_TIMEOUT, gone).await.is_ok()
     }
 }

@@ -2,14 +2,29 @@
 
 mod memory;
 
-use futures_util::future::BoxFuture;
+use std::sync::Arc;
 
-pub use arcp_core::runtime::{Batch, Write};
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
+
+pub use arcp_core::runtime::{
+    Batch, Entry, FollowRecord, ForgottenRecord, Image, JobHead, JobRecord, Logged, Recovered, RecoveredJob,
+    RecoveredSession, Rerun, RestoreError, SessionRecord, Shown, ViewRecord, Write,
+};
 pub use memory::MemoryStore;
 
 /// Names the time for which one runtime owns a store: a later opener has a later epoch and fences the earlier one off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
+
+/// A store that has been taken over.
+#[derive(Debug)]
+pub struct Opened {
+    /// What the new owner commits under.
+    pub epoch: Epoch,
+    /// What earlier owners have written.
+    pub recovered: Recovered,
+}
 
 /// Where a runtime keeps sessions, jobs, their event logs and idempotency keys.
 ///
@@ -19,11 +34,11 @@ pub struct Epoch(pub u64);
 /// A future that is returned here is polled where it must not block: an implementation that needs a thread has one of
 /// its own.
 pub trait Store: Send + Sync + 'static {
-    /// Takes the store over. From then on commits under an earlier epoch are refused.
+    /// Takes the store over, and reads back what is in it. From then on commits under an earlier epoch are refused.
     ///
     /// # Errors
     /// When the store cannot be opened; the runtime does not start then.
-    fn open(&self) -> BoxFuture<'static, Result<Epoch, StoreError>>;
+    fn open(&self) -> BoxFuture<'static, Result<Opened, StoreError>>;
 
     /// Writes a batch, whole or not at all.
     ///
@@ -31,8 +46,15 @@ pub trait Store: Send + Sync + 'static {
     /// that the runtime knows, and the batch is refused.
     ///
     /// # Errors
-    /// Any error stops the runtime: it ends its connections and takes no new ones, since it can no longer keep its word.
-    fn commit(&self, epoch: Epoch, batch: Batch) -> BoxFuture<'static, Result<(), StoreError>>;
+    /// [`StoreError::Full`] says that the batch was not taken, and may be later: the runtime ends the jobs that have said
+    /// something in it, refuses what would need the store, and commits the same batch again until there is room. Any other
+    /// error stops the runtime: it ends its connections and takes no new ones, since it can no longer keep its word.
+    fn commit(&self, epoch: Epoch, batch: Arc<Batch>) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// The owner is through with the store: nothing is committed any more. What is still to be done is done now.
+    fn close(&self) -> BoxFuture<'static, ()> {
+        future::ready(()).boxed()
+    }
 }
 
 /// Why a store has refused.
@@ -57,6 +79,12 @@ pub enum StoreError {
         /// Where the log ends.
         actual: u64,
     },
+    /// There is no room for the batch, which was not taken.
+    #[error("store has no room")]
+    Full(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What the store gave back cannot have been written by a runtime.
+    #[error("store is damaged")]
+    Damaged(#[from] RestoreError),
     /// The store itself has failed.
     #[error("store failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -10,9 +10,10 @@ use arcp_runtime::credentials::{
     CredentialOrder, CredentialProvisioner, FileLedger, Issued, MemoryLedger, Outstanding, ProvisionError,
 };
 use arcp_runtime::proto::event::Body;
+use arcp_runtime::store::{Batch, Epoch, Opened, Write};
 use arcp_runtime::{
-    Authenticated, Batch, Epoch, MemoryStore, Observation, ObservationPolicy, Principal, Runtime,
-    RuntimeBuilder, StaticTokens, Store, StoreError,
+    Authenticated, MemoryStore, Observation, ObservationPolicy, Principal, Runtime, RuntimeBuilder,
+    StaticTokens, Store, StoreError,
 };
 use arcp_testing::{FixtureGateway, with_fixtures};
 use futures_util::future::BoxFuture;
@@ -162,20 +163,20 @@ impl CredentialProvisioner for Leaky {
 struct Shown(MemoryStore, Arc<Mutex<String>>);
 
 impl Store for Shown {
-    fn open(&self) -> BoxFuture<'static, Result<Epoch, StoreError>> {
+    fn open(&self) -> BoxFuture<'static, Result<Opened, StoreError>> {
         self.0.open()
     }
 
-    fn commit(&self, epoch: Epoch, batch: Batch) -> BoxFuture<'static, Result<(), StoreError>> {
+    fn commit(&self, epoch: Epoch, batch: Arc<Batch>) -> BoxFuture<'static, Result<(), StoreError>> {
         let mut shown = self.1.lock().unwrap();
         shown.push_str(&format!("{batch:?}\n"));
         for write in &batch.writes {
             match write {
-                arcp_runtime::Write::Job(record) => {
+                Write::Job(record) => {
                     shown.push_str(&serde_json::to_string(&record.accepted).unwrap());
                 }
-                arcp_runtime::Write::Appended(entries) => {
-                    entries.iter().for_each(|entry| shown.push_str(entry.payload.as_str()));
+                Write::Appended(entries) => {
+                    entries.iter().for_each(|one| shown.push_str(one.entry.payload.as_str()));
                 }
                 _ => {}
             }

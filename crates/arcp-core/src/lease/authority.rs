@@ -121,6 +121,35 @@ impl Authority {
         })
     }
 
+    /// What a lease that was granted earlier allows from now on, when this much remains in its own counters: what it was
+    /// granted, if nothing is said. What it has no counters for it draws from `parent`, where what is left in them goes in the
+    /// end. A lease whose time is over has expired.
+    ///
+    /// # Errors
+    /// [`Denied::Invalid`], if it could not have been granted.
+    pub(crate) fn restored(
+        lease: &Lease,
+        constraints: &LeaseConstraints,
+        models: ModelPolicy,
+        remaining: Option<&Budget>,
+        parent: Option<&Self>,
+        now: Now,
+    ) -> Result<Self, Denied> {
+        let (grants, budget) = parse(lease)?;
+        let end = |at: Timestamp| Expiry {
+            at,
+            deadline: now.monotonic + at.saturating_since(now.wall).min(super::CENTURY),
+        };
+        Ok(Self {
+            grants,
+            expiry: constraints.expires_at.map(end),
+            expired: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            models,
+            purse: Purse::restored(remaining.unwrap_or(&budget), parent.map(|parent| &parent.purse)),
+        })
+    }
+
     /// Whether an operation may be done now. Gives its target in the form in which it was compared with the grants, which is
     /// the one to act on.
     ///

@@ -62,6 +62,11 @@ impl Purse {
         Self::with_parent(budget, None)
     }
 
+    /// A purse that has had this money already, taken out of its parent's if it has one.
+    pub(super) fn restored(budget: &Budget, parent: Option<&Arc<Self>>) -> Arc<Self> {
+        Self::with_parent(budget, parent.cloned())
+    }
+
     fn with_parent(budget: &Budget, parent: Option<Arc<Purse>>) -> Arc<Self> {
         let own = Own { counters: collect(budget), ..Own::default() };
         Arc::new(Self { own: Mutex::new(own), parent })

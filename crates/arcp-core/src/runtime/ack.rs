@@ -10,9 +10,12 @@ use crate::time::Now;
 impl Runtime {
     /// Lets go of what a session has processed. Advisory: a number that makes no sense changes nothing.
     pub(super) fn acknowledge(&mut self, session: SessionKey, last_processed_seq: u64) {
-        let Some(session) = self.sessions.by_key_mut(session) else { return };
-        if session.features.contains(&Feature::Ack) {
-            session.acknowledge(last_processed_seq, self.config.limits.back_pressure_lag);
+        let Some(acknowledging) = self.sessions.by_key_mut(session) else { return };
+        if acknowledging.features.contains(&Feature::Ack) {
+            acknowledging.acknowledge(last_processed_seq, self.config.limits.back_pressure_lag);
+            if acknowledging.note() {
+                self.writes.changed().views.push(session);
+            }
         }
     }
 

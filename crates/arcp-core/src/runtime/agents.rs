@@ -8,7 +8,10 @@ use arcp_proto::{AgentName, AgentRef, AgentVersion, ErrorCode, ErrorPayload};
 
 /// The agents of a runtime, by name and version.
 #[derive(Clone, Debug, Default)]
-pub struct Agents(BTreeMap<AgentName, Versions>);
+pub struct Agents {
+    by_name: BTreeMap<AgentName, Versions>,
+    rerun: Vec<ResolvedAgent>,
+}
 
 #[derive(Clone, Debug)]
 struct Versions {
@@ -48,9 +51,9 @@ impl Agents {
     /// When this version is registered already.
     pub fn register(&mut self, agent: ResolvedAgent) -> Result<(), DuplicateAgent> {
         let ResolvedAgent { name, version } = agent;
-        match self.0.get_mut(&name) {
+        match self.by_name.get_mut(&name) {
             None => {
-                self.0.insert(name, Versions { known: vec![version.clone()], default: version });
+                self.by_name.insert(name, Versions { known: vec![version.clone()], default: version });
             }
             Some(versions) if versions.known.contains(&version) => {
                 return Err(DuplicateAgent(format!("{name}@{version}")));
@@ -65,7 +68,7 @@ impl Agents {
 
     /// Makes a registered version the one that a bare name means. Returns whether it is registered.
     pub fn set_default(&mut self, agent: &ResolvedAgent) -> bool {
-        let Some(versions) = self.0.get_mut(&agent.name) else { return false };
+        let Some(versions) = self.by_name.get_mut(&agent.name) else { return false };
         let known = versions.known.contains(&agent.version);
         if known {
             versions.default = agent.version.clone();
@@ -78,7 +81,7 @@ impl Agents {
     /// # Errors
     /// `AGENT_NOT_AVAILABLE` or `AGENT_VERSION_NOT_AVAILABLE`, naming what there is.
     pub fn resolve(&self, agent: &AgentRef) -> Result<ResolvedAgent, ErrorPayload> {
-        let Some(versions) = self.0.get(&agent.name) else {
+        let Some(versions) = self.by_name.get(&agent.name) else {
             let message = format!("agent {} is not registered", agent.name);
             return Err(ErrorPayload::new(ErrorCode::AgentNotAvailable, message));
         };
@@ -101,7 +104,17 @@ impl Agents {
             versions: versions.known.iter().map(AgentVersion::to_string).collect(),
             default: Some(versions.default.to_string()),
         };
-        self.0.iter().map(info).collect()
+        self.by_name.iter().map(info).collect()
+    }
+
+    /// Has jobs of a registered version run again when the runtime was restarted meanwhile.
+    pub fn rerun(&mut self, agent: ResolvedAgent) {
+        self.rerun.push(agent);
+    }
+
+    /// Whether jobs of this version are run again.
+    pub fn are_rerun(&self, agent: &ResolvedAgent) -> bool {
+        self.rerun.contains(agent)
     }
 }
 

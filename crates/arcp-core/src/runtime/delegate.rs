@@ -84,7 +84,7 @@ impl Runtime {
         parent_key: JobKey,
         delegation: Delegation,
     ) -> Result<Child, NotDelegated> {
-        self.jobs.get(&parent_key).filter(|job| !job.has_ended()).ok_or(NotDelegated::Ended)?;
+        self.writable(now, parent_key).map_err(|_| NotDelegated::Ended)?;
         let delegate_id = DelegateId::from_ulid(self.ids.ulid(now));
         let event = Delegate {
             delegate_id: Some(delegate_id.clone()),
@@ -295,6 +295,7 @@ impl Runtime {
 
     /// Tells what remains of the counters that are not what they were.
     pub(super) fn tell_changes(&mut self, now: Now, job_key: JobKey, before: Option<&arcp_proto::Budget>) {
+        self.counters_changed(job_key);
         let Some(job) = self.jobs.get(&job_key) else { return };
         let changed: Vec<_> = job
             .authority

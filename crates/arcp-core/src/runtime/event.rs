@@ -58,6 +58,8 @@ pub enum Event {
     },
     /// The agent of a job may emit again.
     Wake(JobKey),
+    /// After [`drain`](super::Runtime::drain), no job runs any more.
+    Drained,
 }
 
 /// Why a job is to stop.
@@ -99,4 +101,6 @@ pub struct JobSpec {
     pub lease_constraints: LeaseConstraints,
     /// What decides on both.
     pub authority: Arc<Authority>,
+    /// The last checkpoint of an earlier run, if the agent is run again after a restart and there is one.
+    pub restored: Option<Json>,
 }

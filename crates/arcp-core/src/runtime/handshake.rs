@@ -6,9 +6,10 @@ use arcp_proto::session::{
 use arcp_proto::{BearerToken, ErrorCode, ErrorPayload, Feature, Message, MessageId, ResumeToken, SessionId};
 
 use super::connection::{Introduction, Phase};
+use super::job::NO_ROOM;
 use super::session::Session;
 use super::timers::Timer;
-use super::{Close, ConnectionKey, Event, Runtime, SessionKey, SessionRecord, Write};
+use super::{Close, ConnectionKey, Event, Runtime, SessionKey, Write};
 use crate::incoming::{Incoming, Received};
 use crate::principal::Principal;
 use crate::time::Now;
@@ -92,6 +93,9 @@ impl Runtime {
         principal: Principal,
         introduction: Introduction,
     ) -> Result<(), Refusal> {
+        if self.store_is_full {
+            return Err(refusal(ErrorCode::InternalError, NO_ROOM));
+        }
         let token = self.ids.resume_token();
         let resumed_at = introduction.resume.as_ref().map(|resume| resume.last_event_seq);
         let session_key = match introduction.resume {
@@ -125,6 +129,10 @@ impl Runtime {
         features: &arcp_proto::Features,
         token: &ResumeToken,
     ) -> Result<SessionKey, Refusal> {
+        if self.draining {
+            let message = "the runtime is about to stop and takes no new sessions; try again later";
+            return Err(refusal(ErrorCode::InternalError, message));
+        }
         let limit = self.config.limits.sessions_per_principal;
         if self.sessions.of(&principal).len() >= limit {
             match self.sessions.longest_disconnected(&principal) {
@@ -173,13 +181,8 @@ impl Runtime {
     /// Writes down how a session stands.
     pub(super) fn record_session(&mut self, session_key: SessionKey) {
         let Some(session) = self.sessions.by_key(session_key) else { return };
-        self.writes.push(Write::Session(SessionRecord {
-            session_id: session.id().clone(),
-            principal: session.principal.clone(),
-            features: session.features.clone(),
-            resume_token: session.token,
-            disconnected_at: session.disconnected.map(|(_, wall)| wall),
-        }));
+        let record = session.record();
+        self.writes.push(Write::Session(record));
     }
 
     pub(super) fn handshake_is_late(&mut self, now: Now, connection_key: ConnectionKey) {

@@ -11,7 +11,7 @@ use crate::time::Instant;
 #[derive(Default)]
 pub(super) struct Keys {
     claims: HashMap<(Principal, Box<str>), Claim>,
-    /// Oldest first; every claim is in here once.
+    /// Oldest first, with the end of its time; every claim is in here once.
     order: VecDeque<(Instant, Principal, Box<str>)>,
 }
 
@@ -36,14 +36,14 @@ impl Keys {
         self.claims.remove(&(principal.clone(), key.into()));
     }
 
-    pub(super) fn claim(&mut self, now: Instant, principal: Principal, key: Box<str>, claim: Claim) {
-        self.order.push_back((now, principal.clone(), key.clone()));
+    pub(super) fn claim(&mut self, until: Instant, principal: Principal, key: Box<str>, claim: Claim) {
+        self.order.push_back((until, principal.clone(), key.clone()));
         self.claims.insert((principal, key), claim);
     }
 
-    /// When the oldest key was claimed.
+    /// Until when the oldest key is remembered.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        self.order.front().map(|(claimed, ..)| *claimed)
+        self.order.front().map(|(until, ..)| *until)
     }
 
     pub(super) fn len(&self) -> usize {

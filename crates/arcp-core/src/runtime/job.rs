@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arcp_proto::event::{BUDGET_REMAINING, EventKind, Metric};
+use arcp_proto::event::{BUDGET_REMAINING, EventKind, Metric, Status};
 use arcp_proto::job::{Accepted, FinalStatus, JobError, JobResult};
 use arcp_proto::{
     Amount, Credential, Currency, ErrorCode, ErrorPayload, Json, MessageType, Payload, SessionId,
@@ -12,10 +12,13 @@ use arcp_proto::{
 use super::log::{Cost, Draft, Entry, JobHead, JobLog};
 use super::result::ResultStream;
 use super::timers::Timer;
-use super::{Event, JobKey, JobSpec, Runtime, SessionKey, StopCause, Write};
+use super::{Event, FollowRecord, JobKey, JobSpec, Runtime, SessionKey, StopCause, Write};
 use crate::lease::{Authority, Reservation};
 use crate::principal::Principal;
 use crate::time::{Instant, Now};
+
+/// Why nothing is taken on while the store is full.
+pub(super) const NO_ROOM: &str = "the runtime's store has no room now; try again later";
 
 pub(super) struct Job {
     pub(super) head: Arc<JobHead>,
@@ -40,6 +43,8 @@ pub(super) struct Job {
     pub(super) credentials: Vec<Credential>,
     /// What its agent is started with, until it is.
     pub(super) waiting_to_start: Option<Box<JobSpec>>,
+    /// Whether its agent, or one that it works for, is run again after a restart.
+    pub(super) rerun: bool,
     /// Whether an idempotency key keeps it.
     pub(super) keyed: bool,
     /// Whether it would be forgotten by now, but for its key.
@@ -48,6 +53,8 @@ pub(super) struct Job {
     pub(super) timers: Vec<(Instant, Timer)>,
     pub(super) stopping: Option<Stopping>,
     pub(super) next_index: u64,
+    /// The batch that has what was last written of it.
+    pub(super) position: u64,
     /// What is kept of what it has said.
     pub(super) log: JobLog,
     /// The result that its agent streams, if it does.
@@ -63,9 +70,9 @@ pub(super) struct Job {
 pub(super) struct Follower {
     pub(super) session: SessionKey,
     /// Whether it submitted the job, be it as the second with one key: then unsubscribing does not end it.
-    submitted: bool,
+    pub(super) submitted: bool,
     /// Whether the agent waits for this session's reader.
-    paces: bool,
+    pub(super) paces: bool,
     /// The place in the job's log of the next entry that it is to be shown, if it reads the log; otherwise it is shown what
     /// comes as it comes.
     pub(super) behind: Option<u64>,
@@ -74,7 +81,7 @@ pub(super) struct Follower {
 /// A job that has been told to stop, and with what it will end.
 pub(super) struct Stopping {
     pub(super) cause: StopCause,
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 /// How the agent of a job has ended.
@@ -123,9 +130,17 @@ pub enum EmitError {
     NotStreaming,
 }
 
+impl Follower {
+    /// One that was written down.
+    pub(super) fn restored(session: SessionKey, record: &FollowRecord) -> Self {
+        let FollowRecord { submitted, paces, behind, .. } = *record;
+        Self { session, submitted, paces, behind }
+    }
+}
+
 impl Job {
     pub(super) fn new(
-        head: JobHead,
+        head: Arc<JobHead>,
         principal: Principal,
         (owner, session_id): (SessionKey, SessionId),
         accepted: Accepted,
@@ -133,7 +148,7 @@ impl Job {
         keyed: bool,
     ) -> Self {
         Self {
-            head: Arc::new(head),
+            head,
             principal,
             owner,
             session_id,
@@ -146,11 +161,13 @@ impl Job {
             depth: 0,
             credentials: Vec::new(),
             waiting_to_start: None,
+            rerun: false,
             keyed,
             outlived: false,
             timers: Vec::new(),
             stopping: None,
             next_index: 0,
+            position: 0,
             log: JobLog::default(),
             result: None,
             ended: None,
@@ -215,7 +232,7 @@ impl Runtime {
         reservation: Option<Reservation>,
     ) -> Result<Flow, EmitError> {
         let limit = self.config.limits.payload_bytes;
-        let job = self.jobs.get(&job_key).filter(|job| !job.has_ended()).ok_or(EmitError::Ended)?;
+        let job = self.writable(now, job_key)?;
         if draft.payload.len() > limit {
             return Err(EmitError::TooLarge { bytes: draft.payload.len(), limit });
         }
@@ -226,12 +243,45 @@ impl Runtime {
             };
             Some((currency, remaining?))
         });
+        if charged.is_some() {
+            self.counters_changed(job_key);
+        }
         self.append_event(job_key, draft);
         if let Some((currency, remaining)) = charged {
             self.tell_remaining(now, job_key, &currency, remaining);
         }
         self.tell_lag(now, job_key);
         Ok(self.flow(job_key))
+    }
+
+    /// Has written down what remains in the counters that a job's spending goes to, if its agent may be run again.
+    pub(super) fn counters_changed(&mut self, job_key: JobKey) {
+        let mut next = Some(job_key);
+        while let Some((key, job)) = next.and_then(|key| Some((key, self.jobs.get(&key)?))) {
+            if job.rerun {
+                self.writes.changed().spent.insert(key);
+            }
+            next = job.parent;
+        }
+    }
+
+    /// Keeps what the agent of a job wants to be given if it is run again after a restart, in place of what it wanted before.
+    /// Returns the position of the batch that has it, or 0 if the agent is not run again and nothing is kept.
+    ///
+    /// # Errors
+    /// When the job has ended or this is too large; nothing has happened then.
+    pub fn checkpoint(&mut self, now: Now, job_key: JobKey, checkpoint: Json) -> Result<u64, EmitError> {
+        let limit = self.config.limits.payload_bytes;
+        let job = self.writable(now, job_key)?;
+        if checkpoint.len() > limit {
+            return Err(EmitError::TooLarge { bytes: checkpoint.len(), limit });
+        }
+        if !job.rerun {
+            return Ok(0);
+        }
+        let job_id = job.head.job_id.clone();
+        self.writes.push(Write::Checkpoint(job_id, checkpoint));
+        Ok(self.writes.settled_at())
     }
 
     /// Tells what remains of a budget (§9.6).
@@ -260,7 +310,7 @@ impl Runtime {
             ts: draft.ts,
             payload: draft.payload,
             plain: None,
-            position: self.writes.position(),
+            gap: false,
         };
         self.append(job_key, entry, None);
     }
@@ -376,7 +426,7 @@ impl Runtime {
             ts: now.wall,
             payload,
             plain: None,
-            position: self.writes.position(),
+            gap: false,
         };
         entry.plain = plain.map(|plain| entry.instead(plain));
         let job_id = job.head.job_id.clone();
@@ -425,21 +475,23 @@ impl Runtime {
         private: Option<Arc<Entry>>,
     ) -> Arc<Entry> {
         let entry = Arc::new(entry);
-        self.writes.append(Arc::clone(&entry));
         let followers = match self.jobs.get_mut(&job_key) {
             Some(job) => {
                 job.next_index += 1;
+                job.position = self.writes.position();
                 std::mem::take(&mut job.followers)
             }
             None => Vec::new(),
         };
         let mut followers = followers;
+        let mut fallen_behind = Vec::new();
         for follower in followers.iter_mut().filter(|follower| follower.behind.is_none()) {
             let limits = &self.config.limits;
             match self.sessions.by_key_mut(follower.session) {
                 // It does not keep up: it is shown the rest as it takes it, and costs nobody anything.
                 Some(session) if !follower.paces && session.is_backlogged(limits) => {
                     follower.behind = Some(entry.index);
+                    fallen_behind.push(follower.session);
                     if !session.behind.contains(&job_key) {
                         session.behind.push(job_key);
                     }
@@ -455,18 +507,46 @@ impl Runtime {
             let owner = self.sessions.by_key(job.owner);
             let owner_seq = owner.map_or(job.log.last_owner_seq() + 1, super::session::Session::head_seq);
             job.log.push(Arc::clone(&entry), owner_seq);
+            self.writes.append(Arc::clone(&entry), owner_seq);
             self.history_bytes += entry.payload.len();
             self.forget_history(job_key);
         }
+        for session in fallen_behind {
+            self.record_follow(session, job_key);
+        }
         entry
+    }
+
+    /// Writes down whether and how a session follows a job.
+    pub(super) fn record_follow(&mut self, session_key: SessionKey, job_key: JobKey) {
+        let (Some(session_id), Some(job)) = (self.session_id(session_key), self.jobs.get(&job_key)) else {
+            return;
+        };
+        let job_id = job.head.job_id.clone();
+        let follower = job.followers.iter().find(|follower| follower.session == session_key);
+        self.writes.push(match follower {
+            None => Write::Unfollow(session_id, job_id),
+            Some(follower) => Write::Follow(FollowRecord {
+                session_id,
+                job_id,
+                submitted: follower.submitted,
+                paces: follower.paces,
+                behind: follower.behind,
+            }),
+        });
     }
 
     /// Numbers a message in a session's view and has it sent.
     pub(super) fn show(&mut self, session_key: SessionKey, entry: &Arc<Entry>) {
         let Some(session) = self.sessions.by_key_mut(session_key) else { return };
-        if session.push(entry, &self.config.limits)
-            && let Some(connection) = session.connection
-        {
+        if !session.push(entry, self.writes.position(), &self.config.limits) {
+            return;
+        }
+        self.writes.number();
+        if session.note() {
+            self.writes.changed().views.push(session_key);
+        }
+        if let Some(connection) = session.connection {
             self.connections.wake(connection, &mut self.events);
         }
     }
@@ -478,12 +558,14 @@ impl Runtime {
             let Some(ended) = self.history_of_ended.pop_front() else { break };
             if let Some(job) = self.jobs.get_mut(&ended) {
                 self.history_bytes -= job.log.clear();
+                self.writes.changed().trimmed.insert(ended);
             }
         }
         let Some(job) = self.jobs.get_mut(&growing) else { return };
         while job.log.len() > limits.history_events || self.history_bytes > limits.history_bytes {
             let Some(bytes) = job.log.forget_first() else { return };
             self.history_bytes -= bytes;
+            self.writes.changed().trimmed.insert(growing);
         }
     }
 
@@ -493,6 +575,7 @@ impl Runtime {
         if job.has_ended() || job.stopping.is_some() {
             return;
         }
+        self.writes.push(Write::JobStopping(job.head.job_id.clone(), cause, reason.clone()));
         job.stopping = Some(Stopping { cause, reason });
         self.events.push_back(Event::Stop(job_key, cause));
         let grace = match cause {
@@ -530,6 +613,38 @@ impl Runtime {
         self.events.push_back(Event::Abort(job_key));
     }
 
+    /// A job whose agent wants something to be written, if that can be done: where the store is full, the job ends.
+    pub(super) fn writable(&mut self, now: Now, job_key: JobKey) -> Result<&mut Job, EmitError> {
+        if self.store_is_full {
+            self.end_unwritten(now, job_key);
+        }
+        self.jobs.get_mut(&job_key).filter(|job| !job.has_ended()).ok_or(EmitError::Ended)
+    }
+
+    /// Ends a job of which nothing more can be written now.
+    pub(super) fn end_unwritten(&mut self, now: Now, job_key: JobKey) {
+        if self.jobs.get(&job_key).is_some_and(|job| !job.has_ended()) {
+            let error = ErrorPayload::new(ErrorCode::InternalError, NO_ROOM);
+            self.finish(now, job_key, Outcome::Failure(error));
+            self.events.push_back(Event::Abort(job_key));
+        }
+    }
+
+    pub(super) fn tell_draining(&mut self, now: Now, job_key: JobKey) {
+        let message = Some("the runtime is about to stop".to_owned());
+        let status = Status { phase: "draining".to_owned(), message, id: None, value: None };
+        if let Ok(draft) = Draft::new(EventKind::Status, now.wall, &status) {
+            self.append_event(job_key, draft);
+        }
+    }
+
+    /// Says that no job runs any more, if that is what is being waited for.
+    pub(super) fn tell_drained(&mut self) {
+        if self.draining && !self.shutting_down && self.sessions.all_running() == 0 {
+            self.events.push_back(Event::Drained);
+        }
+    }
+
     /// Ends every job that has not ended, with an error that invites to try again (§12). One that was told to stop
     /// ends in that: its client knows of it.
     pub(super) fn end_all_jobs(&mut self, now: Now) {
@@ -543,7 +658,7 @@ impl Runtime {
         }
     }
 
-    fn forget_finished_jobs(&mut self) {
+    pub(super) fn forget_finished_jobs(&mut self) {
         while self.finished.len() > self.config.limits.finished_jobs {
             let Some(oldest) = self.finished.pop_front() else { return };
             match self.jobs.get_mut(&oldest) {

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arcp_proto::event::{BUDGET_REMAINING, EventKind, Metric};
-use arcp_proto::{Amount, Currency, EncodeError, Feature, JobId, Json, MessageType, Timestamp, TraceId};
+use arcp_proto::{
+    Amount, Currency, EncodeError, Feature, Features, JobId, Json, MessageType, Timestamp, TraceId,
+};
 use serde::Serialize;
 
 /// An event before it is in any log: its payload is encoded, everything else comes with the log.
@@ -96,8 +98,18 @@ pub struct Entry {
     pub payload: Json,
     /// What is sent in its place to a session that was not sent the chunks of the job's result (§8.4).
     pub plain: Option<Arc<Entry>>,
-    /// The [`Batch`](super::Batch) that stores it: it may be sent once that is committed.
-    pub position: u64,
+    /// Whether it is in no log, but stands in a view for the entries before its place, which are no longer kept.
+    pub gap: bool,
+}
+
+impl Entry {
+    /// What stands in its place for a session with these features (§8.4).
+    pub(super) fn as_sent_to<'a>(self: &'a Arc<Self>, features: &Features) -> &'a Arc<Self> {
+        match &self.plain {
+            Some(plain) if !features.contains(&Feature::ResultChunk) => plain,
+            _ => self,
+        }
+    }
 }
 
 /// What every message of a job has on its envelope.
@@ -136,6 +148,16 @@ impl JobLog {
     /// The number of the last entry in the submitter's count; 0 before the first.
     pub(super) fn last_owner_seq(&self) -> u64 {
         self.last_owner_seq
+    }
+
+    /// A log whose beginning is no longer kept.
+    pub(super) fn beginning_after(owner_seq: u64) -> Self {
+        Self { last_owner_seq: owner_seq, forgotten: owner_seq, ..Self::default() }
+    }
+
+    /// The place of the first entry that is kept, and the number that its submitter's session had come to before it.
+    pub(super) fn beginning(&self) -> Option<(u64, u64)> {
+        self.kept.front().map(|kept| (kept.entry.index, self.forgotten))
     }
 
     /// What is kept of the entries after a number of the submitter's count.

@@ -64,7 +64,7 @@ impl Runtime {
         outcome: Result<Vec<Credential>, ErrorPayload>,
     ) {
         let Some(Provision { order, waiting }) = self.provisions.remove(&job_key) else {
-            return self.revoke_unwanted(job_key, &outcome);
+            return self.provisioned_again(now, job_key, outcome);
         };
         let parent = order.parent.as_ref().map(|parent| parent.job);
         if parent.and_then(|parent| self.jobs.get(&parent)).is_some_and(|parent| parent.stopping.is_some()) {
@@ -78,7 +78,11 @@ impl Runtime {
         }
     }
 
-    fn revoke_unwanted(&mut self, job_key: JobKey, outcome: &Result<Vec<Credential>, ErrorPayload>) {
+    pub(super) fn revoke_unwanted(
+        &mut self,
+        job_key: JobKey,
+        outcome: &Result<Vec<Credential>, ErrorPayload>,
+    ) {
         if outcome.as_ref().is_ok_and(|credentials| !credentials.is_empty()) {
             self.events.push_back(Event::Revoke(job_key));
         }
@@ -203,7 +207,7 @@ impl Runtime {
         credential: Credential,
     ) -> Result<Flow, EmitError> {
         let limit = self.config.limits.payload_bytes;
-        let job = self.jobs.get_mut(&job_key).filter(|job| !job.has_ended()).ok_or(EmitError::Ended)?;
+        let job = self.writable(now, job_key)?;
         let held = job.credentials.iter_mut().find(|held| held.id == credential.id);
         let held = held.ok_or(EmitError::NoCredential)?;
         let mut status = Status {
@@ -230,7 +234,7 @@ impl Runtime {
             ts: now.wall,
             payload,
             plain: None,
-            position: self.writes.position(),
+            gap: false,
         };
         let (redacted, whole) = (entry(encode(&status)), entry(whole));
         self.append(job_key, redacted, Some(Arc::new(whole)));

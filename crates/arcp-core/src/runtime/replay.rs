@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::job::Job;
 use super::log::{Draft, Entry};
-use super::{JobKey, Runtime, SessionKey};
+use super::{JobHead, JobKey, Runtime, SessionKey};
 use crate::time::Now;
 
 impl Runtime {
@@ -57,7 +57,7 @@ impl Runtime {
             // What is no longer kept is not passed over in silence.
             Some(next) => {
                 job.followers[place].behind = Some(next.index);
-                let missed = missed(now.wall, job, next.index);
+                let missed = missed(now.wall, &job.head, next.index);
                 return missed.is_none_or(|missed| self.show_one(session_key, &missed));
             }
             None => {
@@ -68,6 +68,7 @@ impl Runtime {
                         session.following.retain(|key| *key != job_key);
                     }
                 }
+                self.record_follow(session_key, job_key);
                 return false;
             }
         };
@@ -85,7 +86,7 @@ impl Runtime {
         let Some(job) = self.jobs.get_mut(&job_key) else { return };
         let followers = std::mem::take(&mut job.followers);
         let terminal = job.terminal.clone();
-        let gap = terminal.as_ref().and_then(|terminal| missed(terminal.ts, job, terminal.index));
+        let gap = terminal.as_ref().and_then(|terminal| missed(terminal.ts, &job.head, terminal.index));
         for follower in followers {
             if let Some(terminal) = &terminal {
                 if follower.behind.is_some_and(|index| index < terminal.index)
@@ -121,12 +122,12 @@ impl Job {
 }
 
 /// The event that stands for entries of a log that are no longer kept. It is in no log itself.
-fn missed(ts: Timestamp, job: &Job, next_index: u64) -> Option<Arc<Entry>> {
+pub(super) fn missed(ts: Timestamp, job: &Arc<JobHead>, next_index: u64) -> Option<Arc<Entry>> {
     let body = Json::from(json!({ "next_index": next_index }));
     let kind = EventKind::from(arcp_proto::event::MISSED);
     let draft = Draft::new(kind, ts, &body).ok()?;
     Some(Arc::new(Entry {
-        job: Arc::clone(&job.head),
+        job: Arc::clone(job),
         index: next_index,
         message_type: MessageType::JobEvent,
         kind: Some(draft.kind),
@@ -134,6 +135,6 @@ fn missed(ts: Timestamp, job: &Job, next_index: u64) -> Option<Arc<Entry>> {
         ts: draft.ts,
         payload: draft.payload,
         plain: None,
-        position: 0,
+        gap: true,
     }))
 }

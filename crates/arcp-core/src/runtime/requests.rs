@@ -5,6 +5,7 @@ use arcp_proto::session::{self as wire, Closed, Pong};
 use arcp_proto::{ErrorCode, ErrorPayload, Feature, JobId, Message, MessageId, MessageType};
 
 use super::connection::Phase;
+use super::job::NO_ROOM;
 use super::{Close, ConnectionKey, Runtime, SessionKey, StopCause};
 use crate::incoming::{Incoming, Received};
 use crate::observation::Observation;
@@ -47,6 +48,17 @@ impl Runtime {
                 return self.refuse(now, &request, error, envelope.job_id);
             }
         };
+        let must_be_written = matches!(
+            message,
+            Message::JobSubmit(_)
+                | Message::JobCancel(_)
+                | Message::SessionListJobs(_)
+                | Message::JobSubscribe(_)
+        );
+        if self.store_is_full && must_be_written {
+            let error = ErrorPayload::new(ErrorCode::InternalError, NO_ROOM);
+            return self.refuse(now, &request, error, envelope.job_id);
+        }
         match message {
             Message::JobSubmit(submit) => {
                 self.submit(now, &request, submit, envelope.trace_id, envelope.extensions.trace_context());
@@ -98,11 +110,12 @@ impl Runtime {
             return self.refuse(now, request, error, Some(job_id));
         }
         let cancelled = Cancelled { reason: reason.clone(), request_id: request.id.clone() };
+        // Written before it is said: also after a restart the job ends in this.
+        self.stop(now, job_key, StopCause::Cancelled, reason);
         let session_id = self.session_id(request.session);
         self.answer(now, request.connection, session_id, &cancelled, |envelope| {
             envelope.job_id = Some(job_id)
         });
-        self.stop(now, job_key, StopCause::Cancelled, reason);
     }
 
     pub(super) fn negotiated(&self, session: SessionKey, feature: &Feature) -> bool {

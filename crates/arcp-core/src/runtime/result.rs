@@ -76,8 +76,9 @@ impl Runtime {
         data: &[u8],
         last: Option<Option<String>>,
     ) -> Result<Flow, EmitError> {
+        self.writable(now, job_key)?;
         let limits = &self.config.limits;
-        let job = self.jobs.get_mut(&job_key).filter(|job| !job.has_ended()).ok_or(EmitError::Ended)?;
+        let job = self.jobs.get_mut(&job_key).ok_or(EmitError::Ended)?;
         let stream = job.result.as_mut().filter(|stream| stream.finished.is_none());
         let stream =
             stream.filter(|_| draft.kind == EventKind::ResultChunk).ok_or(EmitError::NotStreaming)?;
@@ -178,7 +179,7 @@ impl Entry {
             ts: self.ts,
             payload,
             plain: None,
-            position: self.position,
+            gap: false,
         })
     }
 }

@@ -7,13 +7,14 @@ use arcp_proto::{Digest, ErrorCode, ErrorPayload, Json};
 use serde_json::json;
 
 use super::connection::Phase;
+use super::session::Disconnected;
 use super::timers::Timer;
 use super::{Close, ConnectionKey, Event, Runtime, SessionKey, Write};
 use crate::principal::Principal;
 use crate::time::{Instant, Now};
 
 /// How long the token before the last welcome stays good, unless a message arrives over the new connection first.
-const OLD_TOKEN_LIFE: Duration = Duration::from_secs(30);
+pub(super) const OLD_TOKEN_LIFE: Duration = Duration::from_secs(30);
 
 impl Runtime {
     /// Checks a wish to resume and, if it is granted, rotates the token and goes back to where the client is. A refusal
@@ -55,9 +56,8 @@ impl Runtime {
         session.token = new_token;
         session.rewind(resume.last_event_seq);
         let old_connection = session.connection.take();
-        let since = session.disconnected.take();
-        if let Some((since, _)) = since {
-            self.timers.clear(since + self.config.limits.resume_window, Timer::ResumeWindow(key));
+        if let Some(disconnected) = session.disconnected.take() {
+            self.timers.clear(disconnected.until, Timer::ResumeWindow(key));
         }
         self.timers.set(now.monotonic + OLD_TOKEN_LIFE, Timer::OldToken(key));
         if let Some(old) = old_connection.filter(|old| *old != connection_key) {
@@ -83,6 +83,7 @@ impl Runtime {
         if now.is_none_or(|now| until <= now) {
             session.old_token = None;
             self.timers.clear(until, Timer::OldToken(session_key));
+            self.record_session(session_key);
         }
     }
 
@@ -97,19 +98,17 @@ impl Runtime {
             return; // it has a new one already
         }
         session.connection = None;
-        session.disconnected = Some((now.monotonic, now.wall));
+        let until = now.monotonic + self.config.limits.resume_window;
+        session.disconnected = Some(Disconnected { at: now.wall, until });
         let waiting = session.waiting.drain(..);
         self.events.extend(waiting.map(Event::Wake));
-        let end = now.monotonic + self.config.limits.resume_window;
-        self.timers.set(end, Timer::ResumeWindow(session_key));
+        self.timers.set(until, Timer::ResumeWindow(session_key));
         self.record_session(session_key);
     }
 
     pub(super) fn window_is_over(&mut self, now: Now, session_key: SessionKey) {
-        let window = self.config.limits.resume_window;
-        let over = |since: Instant| since + window <= now.monotonic;
         let disconnected = self.sessions.by_key(session_key).and_then(|session| session.disconnected);
-        if disconnected.is_some_and(|(since, _)| over(since)) {
+        if disconnected.is_some_and(|disconnected| disconnected.until <= now.monotonic) {
             self.forget_session(session_key);
         }
     }
@@ -117,8 +116,8 @@ impl Runtime {
     /// Forgets a session. Its jobs run on.
     pub(super) fn forget_session(&mut self, session_key: SessionKey) {
         let Some(session) = self.sessions.remove(session_key) else { return };
-        if let Some((since, _)) = session.disconnected {
-            self.timers.clear(since + self.config.limits.resume_window, Timer::ResumeWindow(session_key));
+        if let Some(disconnected) = session.disconnected {
+            self.timers.clear(disconnected.until, Timer::ResumeWindow(session_key));
         }
         if let Some((_, until)) = session.old_token {
             self.timers.clear(until, Timer::OldToken(session_key));

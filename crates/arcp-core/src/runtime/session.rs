@@ -10,7 +10,7 @@ use arcp_proto::{Digest, Feature, Features, JobId, SessionId, Timestamp, Ulid};
 
 use super::log::Entry;
 use super::transmit::{NumberedEntry, SessionHead};
-use super::{ConnectionKey, JobKey, Limits};
+use super::{ConnectionKey, JobKey, Limits, SessionRecord, Shown, ViewRecord};
 use crate::principal::Principal;
 use crate::time::{Instant, Now};
 
@@ -20,8 +20,8 @@ pub(super) struct Session {
     pub(super) features: Features,
     /// The connection that carries it, while there is one.
     pub(super) connection: Option<ConnectionKey>,
-    /// Since when there is none.
-    pub(super) disconnected: Option<(Instant, Timestamp)>,
+    /// Since when there is none, and until when it can be resumed.
+    pub(super) disconnected: Option<Disconnected>,
     /// The digest of the token that resumes it.
     pub(super) token: Digest,
     /// The token before that, until it is dead: the welcome with the new one may have been lost.
@@ -41,6 +41,15 @@ pub(super) struct Session {
     acknowledged: u64,
     /// The lag that its jobs were last told of; 0 if it is below the threshold.
     told_lag: u64,
+    /// Whether the store is still to be told of changes of the view.
+    noted: bool,
+}
+
+/// A session without a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Disconnected {
+    pub(super) at: Timestamp,
+    pub(super) until: Instant,
 }
 
 /// Numbered messages: some sent and kept for a resume, the rest still to be sent.
@@ -53,6 +62,10 @@ struct View {
     /// The number up to which everything has been handed to the connection.
     sent: u64,
     unsent_bytes: usize,
+    /// The number up to which the store has been told what there is.
+    written: u64,
+    /// Batches that are not known to be committed, each with the first number that it holds.
+    uncommitted: VecDeque<(u64, u64)>,
 }
 
 impl Session {
@@ -74,7 +87,33 @@ impl Session {
             view: View { first: 1, ..View::default() },
             acknowledged: 0,
             told_lag: 0,
+            noted: false,
         }
+    }
+
+    /// A session as it was written down. Nothing of its view is known to have arrived.
+    pub(super) fn restored(
+        record: SessionRecord,
+        first_seq: u64,
+        view: Vec<Arc<Entry>>,
+        acknowledged: u64,
+    ) -> Option<Self> {
+        let ulid = record.session_id.as_str().strip_prefix("sess_")?;
+        let ulid = Ulid::from_string(ulid).ok()?;
+        let mut session = Self::new(ulid, record.principal, record.features, record.resume_token);
+        let bytes = view.iter().map(|entry| entry.payload.len()).sum();
+        let head = first_seq + view.len() as u64 - 1;
+        session.view = View {
+            first: first_seq,
+            entries: view.into(),
+            bytes,
+            sent: head,
+            unsent_bytes: 0,
+            written: head,
+            uncommitted: VecDeque::new(),
+        };
+        session.acknowledged = acknowledged;
+        Some(session)
     }
 
     pub(super) fn id(&self) -> &SessionId {
@@ -115,17 +154,17 @@ impl Session {
     }
 
     /// Numbers a message, unless it needs a feature that this session does not have. Forgets the oldest messages
-    /// beyond the limits, but none that a live connection still has to carry. Returns whether there is now something
-    /// to send.
-    pub(super) fn push(&mut self, entry: &Arc<Entry>, limits: &Limits) -> bool {
+    /// beyond the limits, but none that a live connection still has to carry. Returns whether it was numbered.
+    pub(super) fn push(&mut self, entry: &Arc<Entry>, position: u64, limits: &Limits) -> bool {
         if entry.feature.as_ref().is_some_and(|feature| !self.features.contains(feature)) {
             return false;
         }
-        let entry = match &entry.plain {
-            Some(plain) if !self.features.contains(&Feature::ResultChunk) => plain,
-            _ => entry,
-        };
+        let entry = entry.as_sent_to(&self.features);
+        let event_seq = self.head_seq() + 1;
         let view = &mut self.view;
+        if view.uncommitted.back().is_none_or(|(batch, _)| *batch != position) {
+            view.uncommitted.push_back((position, event_seq));
+        }
         view.bytes += entry.payload.len();
         view.unsent_bytes += entry.payload.len();
         view.entries.push_back(Arc::clone(entry));
@@ -135,7 +174,7 @@ impl Session {
             }
             view.forget_first();
         }
-        self.connection.is_some()
+        true
     }
 
     /// Whether agents have to wait before they emit more (§6.5): only ever while a connection is there to carry it.
@@ -163,7 +202,11 @@ impl Session {
         let event_seq = view.sent + 1;
         let offset = (event_seq - view.first) as usize;
         let Some(entry) = view.entries.get(offset) else { return Next::Nothing };
-        if entry.position > committed {
+        while view.uncommitted.front().is_some_and(|(batch, _)| *batch <= committed) {
+            view.uncommitted.pop_front();
+        }
+        // Its number must be written, and not only the entry, which may be in the log for long.
+        if view.uncommitted.front().is_some_and(|(_, first)| *first <= event_seq) {
             return Next::Uncommitted;
         }
         view.sent = event_seq;
@@ -205,6 +248,53 @@ impl Session {
         view.sent = last_event_seq;
         let sent = (last_event_seq + 1 - view.first) as usize;
         view.unsent_bytes = view.entries.iter().skip(sent).map(|entry| entry.payload.len()).sum();
+    }
+
+    /// How it stands, as it is written down.
+    pub(super) fn record(&self) -> SessionRecord {
+        SessionRecord {
+            session_id: self.id().clone(),
+            principal: self.principal.clone(),
+            features: self.features.clone(),
+            resume_token: self.token,
+            old_resume_token: self.old_token.map(|(token, _)| token),
+            disconnected_at: self.disconnected.map(|disconnected| disconnected.at),
+        }
+    }
+
+    /// Notes that the view has changed. Returns whether that is news.
+    pub(super) fn note(&mut self) -> bool {
+        !std::mem::replace(&mut self.noted, true)
+    }
+
+    /// What the store is to be told of the view.
+    pub(super) fn view_record(&mut self) -> ViewRecord {
+        self.noted = false;
+        let view = &mut self.view;
+        let first_seq = view.first.max(view.written + 1);
+        let mut shown: Vec<Shown> = Vec::new();
+        for entry in view.entries.range((first_seq - view.first) as usize..) {
+            let gap = entry.gap.then_some(entry.ts);
+            match shown.last_mut() {
+                Some(run)
+                    if gap.is_none()
+                        && run.gap.is_none()
+                        && run.index + run.count == entry.index
+                        && Arc::ptr_eq(&run.job, &entry.job) =>
+                {
+                    run.count += 1;
+                }
+                _ => shown.push(Shown { job: Arc::clone(&entry.job), index: entry.index, count: 1, gap }),
+            }
+        }
+        view.written = view.first + view.entries.len() as u64 - 1;
+        ViewRecord {
+            session_id: self.head.session_id.clone(),
+            kept_from: view.first,
+            acknowledged: self.acknowledged,
+            first_seq,
+            shown,
+        }
     }
 
     /// Whether `token` resumes this session now. Compares digests, in constant time.

@@ -13,6 +13,8 @@ pub(super) struct Sessions {
     by_key: HashMap<SessionKey, Session>,
     by_id: HashMap<SessionId, SessionKey>,
     usage: HashMap<Principal, Usage>,
+    /// Jobs that have not ended.
+    running: usize,
 }
 
 /// What one principal uses of the runtime.
@@ -77,7 +79,7 @@ impl Sessions {
     pub(super) fn longest_disconnected(&self, principal: &Principal) -> Option<SessionKey> {
         let since = |key: &SessionKey| {
             let session = self.by_key(*key)?;
-            Some((session.running > 0, session.disconnected?.0, *key))
+            Some((session.running > 0, session.disconnected?.until, *key))
         };
         self.of(principal).iter().filter_map(since).min().map(|(_, _, key)| key)
     }
@@ -87,13 +89,20 @@ impl Sessions {
         self.usage.get(principal).map_or(0, |usage| usage.running)
     }
 
+    /// Jobs of everybody that have not ended.
+    pub(super) fn all_running(&self) -> usize {
+        self.running
+    }
+
     pub(super) fn job_started(&mut self, principal: &Principal) {
+        self.running += 1;
         self.usage.entry(principal.clone()).or_default().running += 1;
     }
 
     pub(super) fn job_ended(&mut self, principal: &Principal) {
         if let Some(usage) = self.usage.get_mut(principal) {
             usage.running -= 1;
+            self.running -= 1;
         }
         self.forget_unused(principal);
     }

@@ -13,7 +13,7 @@ use super::idempotency::Claim;
 use super::job::Job;
 use super::requests::Request;
 use super::timers::Timer;
-use super::{Event, JobHead, JobKey, JobRecord, JobSpec, ResolvedAgent, Runtime, SessionKey, Write};
+use super::{Event, JobHead, JobKey, JobRecord, JobSpec, Rerun, ResolvedAgent, Runtime, SessionKey, Write};
 use crate::fingerprint::Fingerprint;
 use crate::lease::{Authority, CENTURY};
 use crate::principal::Principal;
@@ -151,6 +151,10 @@ impl Runtime {
         if self.shutting_down {
             return Err(ErrorPayload::new(ErrorCode::InternalError, "runtime is shutting down"));
         }
+        if self.draining {
+            let message = "the runtime is about to stop and takes no new jobs; try again later";
+            return Err(ErrorPayload::new(ErrorCode::InternalError, message));
+        }
         if self.sessions.by_key(session).is_some_and(|session| session.running >= limits.jobs_per_session) {
             return full("session", limits.jobs_per_session);
         }
@@ -179,6 +183,7 @@ impl Runtime {
             session.running -= 1;
         }
         self.sessions.job_ended(principal);
+        self.tell_drained();
     }
 
     fn parent_of(&self, order: &Order) -> Option<&Job> {
@@ -200,6 +205,7 @@ impl Runtime {
             lease: order.lease.clone(),
             lease_constraints: order.lease_constraints.clone(),
             authority: Arc::clone(&order.authority),
+            restored: None,
         }
     }
 
@@ -207,6 +213,13 @@ impl Runtime {
     pub(super) fn create(&mut self, now: Now, order: Order, credentials: Vec<Credential>) -> JobKey {
         let spec = Box::new(self.spec_of(&order));
         let depth = self.parent_of(&order).map_or(0, |job| job.depth + 1);
+        let parent_reruns = self.parent_of(&order).is_some_and(|job| job.rerun);
+        let alone = order.parent.is_none();
+        let rerun = (alone && self.config.agents.are_rerun(&order.agent)).then(|| Rerun {
+            input: order.input.clone(),
+            max_runtime: order.max_runtime,
+            trace_context: order.trace_context.clone(),
+        });
         let Order { job: job_key, job_id, agent, principal, owner, session_id, key, trace_id, .. } = order;
         let Order { lease, lease_constraints, authority, .. } = order;
         let accepted = Accepted {
@@ -222,7 +235,7 @@ impl Runtime {
             delegate_id: order.parent.as_ref().map(|parent| parent.delegate_id.clone()),
             request_id: None,
         };
-        let head = JobHead { job_id: job_id.clone(), trace_id };
+        let head = Arc::new(JobHead { job_id: job_id.clone(), trace_id });
         let mut job = Job::new(
             head,
             principal.clone(),
@@ -234,8 +247,10 @@ impl Runtime {
         job.trace_context = order.trace_context;
         job.parent = order.parent.as_ref().map(|parent| parent.job);
         job.depth = depth;
+        job.position = self.writes.position();
         job.credentials = credentials;
         job.waiting_to_start = Some(spec);
+        job.rerun = rerun.is_some() || parent_reruns;
         if self.sessions.by_key(owner).is_none() {
             job.followers.clear();
         }
@@ -247,14 +262,21 @@ impl Runtime {
         if let Some(parent) = order.parent.and_then(|parent| self.jobs.get_mut(&parent.job)) {
             parent.children.push(job_key);
         }
+        let owner_session = self.sessions.by_key(owner);
+        let accepted_after = owner_session.map_or(0, super::session::Session::head_seq);
         self.writes.push(Write::Job(Box::new(JobRecord {
             principal: principal.clone(),
             session_id,
+            trace_id,
+            accepted_after,
             accepted,
             key: key.clone(),
+            rerun,
         })));
+        self.record_follow(owner, job_key);
         if let Some((key, fingerprint)) = key {
-            self.claim(now.monotonic, principal, key, Claim { fingerprint, job: job_key });
+            let until = now.monotonic + self.config.limits.idempotency_window;
+            self.claim(until, principal, key, Claim { fingerprint, job: job_key });
         }
         if let Some(max_runtime) = order.max_runtime {
             let end = now.monotonic + max_runtime.min(CENTURY);
@@ -285,12 +307,14 @@ impl Runtime {
             // It reads the log, and will come to its end.
             Some(_) if job.followers.iter().any(|follower| follower.session == request.session) => {}
             Some(terminal) => {
-                session.push(terminal, &self.config.limits);
+                let terminal = Arc::clone(terminal);
+                self.show(request.session, &terminal);
             }
             None => {
                 if job.follow(request.session, true) {
                     session.following.push(job_key);
                 }
+                self.record_follow(request.session, job_key);
             }
         }
         self.connections.wake(request.connection, &mut self.events);
@@ -327,25 +351,24 @@ impl Runtime {
         }
     }
 
-    fn claim(&mut self, now: Instant, principal: Principal, key: Box<str>, claim: Claim) {
+    /// Remembers a key until then.
+    pub(super) fn claim(&mut self, until: Instant, principal: Principal, key: Box<str>, claim: Claim) {
         let first = self.keys.oldest().is_none();
-        self.keys.claim(now, principal, key, claim);
+        self.keys.claim(until, principal, key, claim);
         while self.keys.len() > self.config.limits.idempotency_keys {
             tracing::warn!("more idempotency keys than the limit: the oldest is forgotten early");
             self.forget_oldest_key();
         }
         if first && self.keys.oldest().is_some() {
-            self.timers.set(now + self.config.limits.idempotency_window, Timer::OldestKey);
+            self.timers.set(until, Timer::OldestKey);
         }
     }
 
     /// Forgets keys whose time is up, and sets the timer for the next.
     pub(super) fn forget_keys(&mut self, now: Instant) {
-        let window = self.config.limits.idempotency_window;
-        while let Some(claimed) = self.keys.oldest() {
-            let end = claimed + window;
-            if end > now {
-                return self.timers.set(end, Timer::OldestKey);
+        while let Some(until) = self.keys.oldest() {
+            if until > now {
+                return self.timers.set(until, Timer::OldestKey);
             }
             self.forget_oldest_key();
         }

@@ -106,6 +106,7 @@ impl Runtime {
             // From just before what is kept, if there was more: then it is said that there was.
             self.read_from(request.session, job_key, if truncated { start - 1 } else { start });
         }
+        self.record_follow(request.session, job_key);
     }
 
     /// Ends a subscription. There is no answer, and what was not subscribed to is not an error (§7.6). A session goes on
@@ -121,6 +122,7 @@ impl Runtime {
         {
             session.following.retain(|followed| *followed != job_key);
             session.behind.retain(|followed| *followed != job_key);
+            self.record_follow(request.session, job_key);
         }
     }
 

@@ -1,10 +1,10 @@
 //! Writes that wait for the store, and how far it has come.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::log::Entry;
-use super::{Batch, JobKey, Write};
+use super::{Batch, JobKey, Logged, SessionKey, Write};
 
 pub(super) struct Writes {
     pending: Vec<Write>,
@@ -14,9 +14,24 @@ pub(super) struct Writes {
     handed_out: VecDeque<(u64, usize)>,
     /// Jobs whose agents wait until the store has caught up.
     waiting: Vec<JobKey>,
+    /// What has changed since the last batch and is told as it stands when the next one is taken.
+    changed: Changed,
+    /// Whether a session was numbered something, which is to be written before it is sent.
+    numbered: bool,
     /// The batch that is being filled.
     position: u64,
     committed: u64,
+}
+
+/// What is written as it stands when a batch is taken, however often it has changed since the last one.
+#[derive(Default)]
+pub(super) struct Changed {
+    /// Sessions whose views have changed.
+    pub(super) views: Vec<SessionKey>,
+    /// Jobs whose logs have lost their beginnings.
+    pub(super) trimmed: BTreeSet<JobKey>,
+    /// Jobs whose counters have changed.
+    pub(super) spent: BTreeSet<JobKey>,
 }
 
 impl Writes {
@@ -26,6 +41,8 @@ impl Writes {
             pending_bytes: 0,
             handed_out: VecDeque::new(),
             waiting: Vec::new(),
+            changed: Changed::default(),
+            numbered: false,
             position: 1,
             committed: 0,
         }
@@ -38,7 +55,7 @@ impl Writes {
 
     /// The position that all that has been written so far must reach before it may be spoken of.
     pub(super) fn settled_at(&self) -> u64 {
-        if self.pending.is_empty() { self.position - 1 } else { self.position }
+        if self.is_idle() { self.position - 1 } else { self.position }
     }
 
     pub(super) fn committed(&self) -> u64 {
@@ -50,21 +67,40 @@ impl Writes {
     }
 
     /// Entries of one job that follow each other become one write.
-    pub(super) fn append(&mut self, entry: Arc<Entry>) {
+    pub(super) fn append(&mut self, entry: Arc<Entry>, owner_seq: u64) {
         self.pending_bytes += entry.payload.len();
         if let Some(Write::Appended(entries)) = self.pending.last_mut()
-            && entries.last().is_some_and(|last| Arc::ptr_eq(&last.job, &entry.job))
+            && entries.last().is_some_and(|last| Arc::ptr_eq(&last.entry.job, &entry.job))
         {
-            entries.push(entry);
+            entries.push(Logged { entry, owner_seq });
             return;
         }
-        self.pending.push(Write::Appended(vec![entry]));
+        self.pending.push(Write::Appended(vec![Logged { entry, owner_seq }]));
+    }
+
+    /// A session was numbered something: that makes for a batch. Other changes are written when there is one.
+    pub(super) fn number(&mut self) {
+        self.numbered = true;
+    }
+
+    pub(super) fn changed(&mut self) -> &mut Changed {
+        &mut self.changed
+    }
+
+    /// What the next batch has still to tell of, if there is to be one.
+    pub(super) fn take_changed(&mut self) -> Option<Changed> {
+        (!self.is_idle()).then(|| std::mem::take(&mut self.changed))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.pending.is_empty() && !self.numbered
     }
 
     pub(super) fn take(&mut self) -> Option<Batch> {
-        if self.pending.is_empty() {
+        if self.is_idle() {
             return None;
         }
+        self.numbered = false; // the session may be gone since: somebody may wait for this batch all the same
         let batch = Batch { position: self.position, writes: std::mem::take(&mut self.pending) };
         self.handed_out.push_back((self.position, std::mem::take(&mut self.pending_bytes)));
         self.position += 1;

@@ -38,7 +38,7 @@ fn beside_a_bystander(refused: impl FnOnce(&mut Host, &mut Peer)) {
     peer.hears_nothing(&mut host);
     host.cut(&peer);
     host.wait(seconds(60));
-    assert_eq!(host.written.len(), written + 1, "the event, and nothing else");
+    assert_eq!(host.written.len(), written + 2, "the event, that it was shown, and nothing else");
 }
 
 #[test]

@@ -187,10 +187,19 @@ impl Host {
 
     /// The peer, which does not read otherwise, reads this many frames.
     pub(crate) fn take_from(&mut self, peer: &Peer, count: usize) {
-        let mut out = Vec::new();
-        self.machine.poll_transmit(self.clock.now(), peer.key, count, &mut out);
-        self.deliver(peer.key, out);
-        self.settle();
+        let mut left = count;
+        while left > 0 {
+            let mut out = Vec::new();
+            self.machine.poll_transmit(self.clock.now(), peer.key, left, &mut out);
+            left -= out.len();
+            let nothing = out.is_empty();
+            self.deliver(peer.key, out);
+            self.settle();
+            // What was numbered just now is there once it is written.
+            if nothing && !self.transmit_wanted.contains(&peer.key) {
+                return;
+            }
+        }
     }
 
     pub(crate) fn authenticate(&mut self, peer: &Peer, outcome: Result<&str, AuthenticationError>) {
@@ -339,6 +348,7 @@ impl Host {
             Event::Abort(job) => self.aborted.push(job),
             Event::ChildEnded { child, .. } => self.children_ended.push(child),
             Event::Wake(job) => self.woken.push(job),
+            Event::Drained => {}
             other => panic!("{other:?} is unknown to the played host"),
         }
     }

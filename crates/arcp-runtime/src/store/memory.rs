@@ -8,7 +8,7 @@ use arcp_proto::JobId;
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
 
-use super::{Epoch, Store, StoreError};
+use super::{Epoch, Opened, Recovered, Store, StoreError};
 
 /// Keeps nothing: what the runtime needs while it runs it has in memory already. Commits are immediate.
 ///
@@ -41,10 +41,10 @@ impl MemoryStore {
                 }
                 Write::Appended(entries) => {
                     let Some(first) = entries.first() else { continue };
-                    let job_id = &first.job.job_id;
+                    let job_id = &first.entry.job.job_id;
                     let head = state.heads.entry(job_id.clone()).or_default();
-                    if *head != first.index {
-                        let (expected, actual) = (first.index, *head);
+                    if *head != first.entry.index {
+                        let (expected, actual) = (first.entry.index, *head);
                         return Err(StoreError::Head { job_id: job_id.to_string(), expected, actual });
                     }
                     *head += entries.len() as u64;
@@ -60,14 +60,15 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn open(&self) -> BoxFuture<'static, Result<Epoch, StoreError>> {
+    fn open(&self) -> BoxFuture<'static, Result<Opened, StoreError>> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.epoch += 1;
         state.heads.clear();
-        future::ready(Ok(Epoch(state.epoch))).boxed()
+        let epoch = Epoch(state.epoch);
+        future::ready(Ok(Opened { epoch, recovered: Recovered::default() })).boxed()
     }
 
-    fn commit(&self, epoch: Epoch, batch: Batch) -> BoxFuture<'static, Result<(), StoreError>> {
+    fn commit(&self, epoch: Epoch, batch: Arc<Batch>) -> BoxFuture<'static, Result<(), StoreError>> {
         future::ready(self.apply(epoch, &batch)).boxed()
     }
 }
@@ -75,10 +76,10 @@ impl Store for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arcp_core::runtime::{Entry, JobHead};
+    use arcp_core::runtime::{Entry, JobHead, Logged};
     use arcp_proto::{Json, MessageType, Timestamp, TraceId};
 
-    fn append(index: u64) -> Batch {
+    fn append(index: u64) -> Arc<Batch> {
         let job = JobHead { job_id: "job_1".parse().unwrap(), trace_id: TraceId::new(1).unwrap() };
         let entry = Entry {
             job: Arc::new(job),
@@ -89,17 +90,18 @@ mod tests {
             ts: Timestamp::UNIX_EPOCH,
             payload: Json::empty_object(),
             plain: None,
-            position: 1,
+            gap: false,
         };
-        Batch { position: 1, writes: vec![Write::Appended(vec![Arc::new(entry)])] }
+        let logged = Logged { entry: Arc::new(entry), owner_seq: index + 1 };
+        Arc::new(Batch { position: 1, writes: vec![Write::Appended(vec![logged])] })
     }
 
     #[tokio::test]
     async fn a_later_owner_fences_the_earlier_one_off() {
         let store = MemoryStore::new();
-        let first = store.open().await.unwrap();
+        let first = store.open().await.unwrap().epoch;
         store.commit(first, append(0)).await.unwrap();
-        let second = store.open().await.unwrap();
+        let second = store.open().await.unwrap().epoch;
         assert!(matches!(
             store.commit(first, append(1)).await,
             Err(StoreError::Fenced { held: 1, current: 2 })
@@ -110,7 +112,7 @@ mod tests {
     #[tokio::test]
     async fn a_log_grows_only_at_its_end() {
         let store = MemoryStore::new();
-        let epoch = store.open().await.unwrap();
+        let epoch = store.open().await.unwrap().epoch;
         store.commit(epoch, append(0)).await.unwrap();
         for wrong in [0, 2] {
             assert!(matches!(

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arcp_runtime::{Batch, Epoch, Health, MemoryStore, Store, StoreError};
+use arcp_runtime::store::{Batch, Epoch, Opened};
+use arcp_runtime::{Health, MemoryStore, Store, StoreError};
 use arcp_transport::{CloseCode, Frame, memory};
 use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
@@ -15,11 +16,11 @@ use crate::{Dropped, builder};
 struct Probe(MemoryStore, #[allow(dead_code, reason = "it is there to be dropped")] Dropped);
 
 impl Store for Probe {
-    fn open(&self) -> BoxFuture<'static, Result<Epoch, StoreError>> {
+    fn open(&self) -> BoxFuture<'static, Result<Opened, StoreError>> {
         self.0.open()
     }
 
-    fn commit(&self, epoch: Epoch, batch: Batch) -> BoxFuture<'static, Result<(), StoreError>> {
+    fn commit(&self, epoch: Epoch, batch: Arc<Batch>) -> BoxFuture<'static, Result<(), StoreError>> {
         self.0.commit(epoch, batch)
     }
 }

@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use arcp_runtime::{
-    AgentError, Batch, Epoch, Health, JobContext, Runtime, Store, StoreError, Write, agent_fn,
-};
+use arcp_runtime::store::{Batch, Epoch, Opened, Recovered, Write};
+use arcp_runtime::{AgentError, Health, JobContext, Runtime, Store, StoreError, agent_fn};
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
 use serde_json::Value;
@@ -49,16 +48,16 @@ impl Slow {
 }
 
 impl Store for Slow {
-    fn open(&self) -> BoxFuture<'static, Result<Epoch, StoreError>> {
+    fn open(&self) -> BoxFuture<'static, Result<Opened, StoreError>> {
         let opening = Arc::clone(&self.opening);
         async move {
             opening.acquire().await.map_err(|error| StoreError::Failed(error.into()))?.forget();
-            Ok(Epoch(1))
+            Ok(Opened { epoch: Epoch(1), recovered: Recovered::default() })
         }
         .boxed()
     }
 
-    fn commit(&self, _: Epoch, batch: Batch) -> BoxFuture<'static, Result<(), StoreError>> {
+    fn commit(&self, _: Epoch, batch: Arc<Batch>) -> BoxFuture<'static, Result<(), StoreError>> {
         let appended = batch.writes.iter().map(|write| match write {
             Write::Appended(entries) => entries.len(),
             _ => 0,
@@ -222,5 +221,5 @@ async fn a_store_that_is_still_opening_keeps_everybody_waiting_but_not_a_shutdow
     peer.hello().await;
     settle().await;
     assert!(runtime.shutdown().await);
-    assert!(futures_util::StreamExt::next(&mut peer.link).await.is_none());
+    assert_eq!(peer.receive_close().await.0, 1001);
 }
