@@ -542,7 +542,7 @@ impl Runtime {
         if !session.push(entry, self.writes.position(), &self.config.limits) {
             return;
         }
-        self.writes.number();
+        self.writes.make_due(); // a number is written before it is sent
         if session.note() {
             self.writes.changed().views.push(session_key);
         }

@@ -300,6 +300,7 @@ impl Runtime {
     pub(super) fn attach(&mut self, now: Now, request: &Request, job_key: JobKey) {
         let Some(job) = self.jobs.get(&job_key) else { return };
         let next_index = job.terminal.as_ref().map_or(job.next_index, |terminal| terminal.index);
+        self.writes.make_due(); // the answer waits for what is written of it below
         self.answer_accepted(now, request, job_key, Some(next_index));
         let Some(job) = self.jobs.get_mut(&job_key) else { return };
         let Some(session) = self.sessions.by_key_mut(request.session) else { return };

@@ -94,6 +94,8 @@ impl Runtime {
             request_id: request.id.clone(),
         };
         let head = std::sync::Arc::clone(&job.head);
+        // The answer waits for what is written of it below.
+        self.writes.make_due();
         // What is left of an earlier subscription is not the beginning of this one.
         self.answer_about(now, request, &head, &subscribed, Some(start));
         let Some(job) = self.jobs.get_mut(&job_key) else { return };

@@ -16,8 +16,8 @@ pub(super) struct Writes {
     waiting: Vec<JobKey>,
     /// What has changed since the last batch and is told as it stands when the next one is taken.
     changed: Changed,
-    /// Whether a session was numbered something, which is to be written before it is sent.
-    numbered: bool,
+    /// Whether a batch is to be written although nothing is pending: somebody waits for it.
+    due: bool,
     /// The batch that is being filled.
     position: u64,
     committed: u64,
@@ -42,7 +42,7 @@ impl Writes {
             handed_out: VecDeque::new(),
             waiting: Vec::new(),
             changed: Changed::default(),
-            numbered: false,
+            due: false,
             position: 1,
             committed: 0,
         }
@@ -78,9 +78,9 @@ impl Writes {
         self.pending.push(Write::Appended(vec![Logged { entry, owner_seq }]));
     }
 
-    /// A session was numbered something: that makes for a batch. Other changes are written when there is one.
-    pub(super) fn number(&mut self) {
-        self.numbered = true;
+    /// There is a batch to be, whatever will be in it. What has changed otherwise is written when there is one.
+    pub(super) fn make_due(&mut self) {
+        self.due = true;
     }
 
     pub(super) fn changed(&mut self) -> &mut Changed {
@@ -93,14 +93,14 @@ impl Writes {
     }
 
     fn is_idle(&self) -> bool {
-        self.pending.is_empty() && !self.numbered
+        self.pending.is_empty() && !self.due
     }
 
     pub(super) fn take(&mut self) -> Option<Batch> {
         if self.is_idle() {
             return None;
         }
-        self.numbered = false; // the session may be gone since: somebody may wait for this batch all the same
+        self.due = false;
         let batch = Batch { position: self.position, writes: std::mem::take(&mut self.pending) };
         self.handed_out.push_back((self.position, std::mem::take(&mut self.pending_bytes)));
         self.position += 1;

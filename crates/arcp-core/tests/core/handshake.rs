@@ -64,6 +64,7 @@ fn a_good_hello_is_welcomed() {
                 "features": ["lease_expires_at", "progress", "agent_versions"],
                 "agents": [
                     { "name": "echo", "versions": ["1.0.0"], "default": "1.0.0" },
+                    { "name": "tireless", "versions": ["1.0.0"], "default": "1.0.0" },
                     { "name": "versioned", "versions": ["1.0.0", "2.0.0"], "default": "2.0.0" }
                 ]
             }

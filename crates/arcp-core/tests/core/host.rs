@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use arcp_core::runtime::{
-    Agents, AuthenticationError, Batch, Close, Config, ConnectionKey, Draft, EmitError, Event, Flow, JobKey,
-    JobSpec, NotDelegated, Outcome, ResolvedAgent, Runtime, StopCause, Transmit,
+    Agents, AuthenticationError, Batch, Close, Config, ConnectionKey, Draft, EmitError, Event, Flow, Image,
+    JobKey, JobSpec, NotDelegated, Outcome, ResolvedAgent, Runtime, StopCause, Transmit,
 };
 use arcp_core::{Incoming, Instant, Now, Principal};
 use arcp_proto::event::EventKind;
@@ -73,12 +73,18 @@ pub(crate) struct Host {
     pub(crate) wires: BTreeMap<ConnectionKey, Wire>,
     /// Every write, in order, as text.
     pub(crate) written: Vec<String>,
+    /// What is committed.
+    pub(crate) store: Image,
+    config: Config,
+    seed: u64,
     holding_commits: bool,
-    held: VecDeque<u64>,
+    held: VecDeque<Batch>,
     transmit_wanted: BTreeSet<ConnectionKey>,
     /// How much is taken from the machine at a time.
     pub(crate) gulp: usize,
     pub(crate) started: BTreeMap<String, JobSpec>,
+    /// What was started by runtimes that have died.
+    pub(crate) past: BTreeMap<String, JobSpec>,
     /// Jobs that wait for their credentials, in the order in which they were asked for.
     pub(crate) provisioning: VecDeque<JobSpec>,
     pub(crate) revoked: Vec<JobKey>,
@@ -95,9 +101,13 @@ pub(crate) struct Host {
 
 pub(crate) fn agents() -> Agents {
     let mut agents = Agents::new();
-    for (name, version) in [("echo", "1.0.0"), ("versioned", "1.0.0"), ("versioned", "2.0.0")] {
+    let known = [("echo", "1.0.0"), ("tireless", "1.0.0"), ("versioned", "1.0.0"), ("versioned", "2.0.0")];
+    for (name, version) in known {
         let agent = ResolvedAgent { name: name.parse().unwrap(), version: version.parse().unwrap() };
-        agents.register(agent).unwrap();
+        agents.register(agent.clone()).unwrap();
+        if name == "tireless" {
+            agents.rerun(agent);
+        }
     }
     agents
 }
@@ -121,7 +131,10 @@ impl Host {
         let mut config = Config::new(identity, agents());
         configure(&mut config);
         Self {
-            machine: Runtime::new(config, Box::new(seeded(seed))),
+            machine: Runtime::new(config.clone(), Box::new(seeded(seed))),
+            store: Image::new(),
+            config,
+            seed,
             clock: Clock::default(),
             authenticator: Authenticator::Answers,
             wires: BTreeMap::new(),
@@ -131,6 +144,7 @@ impl Host {
             transmit_wanted: BTreeSet::new(),
             gulp: 16,
             started: BTreeMap::new(),
+            past: BTreeMap::new(),
             provisioning: VecDeque::new(),
             revoked: Vec::new(),
             delegated: Vec::new(),
@@ -233,8 +247,9 @@ impl Host {
     }
 
     pub(crate) fn commit_one(&mut self) {
-        if let Some(position) = self.held.pop_front() {
-            self.machine.handle_committed(position);
+        if let Some(batch) = self.held.pop_front() {
+            self.store.apply(&batch);
+            self.machine.handle_committed(batch.position);
         }
         self.settle();
     }
@@ -244,6 +259,34 @@ impl Host {
         while !self.held.is_empty() {
             self.commit_one();
         }
+        self.settle();
+    }
+
+    /// There is no room for what is not committed.
+    pub(crate) fn fills_up(&mut self) {
+        assert!(self.holding_commits, "what is committed at once had room");
+        self.machine.handle_full(self.now());
+        self.settle();
+    }
+
+    pub(crate) fn awaits_commits(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// The runtime dies, with everything that is not committed, and another one goes on from what is. Nobody is told.
+    pub(crate) fn crash(&mut self) {
+        self.seed = self.seed.wrapping_add(0x0005_eedf);
+        self.machine = Runtime::new(self.config.clone(), Box::new(seeded(self.seed)));
+        self.holding_commits = false;
+        self.held.clear();
+        self.wires.clear();
+        self.transmit_wanted.clear();
+        self.past.append(&mut self.started);
+        self.provisioning.clear();
+        self.stopped.clear();
+        self.aborted.clear();
+        self.woken.clear();
+        self.machine.restore(self.now(), self.store.recover()).unwrap();
         self.settle();
     }
 
@@ -295,12 +338,14 @@ impl Host {
     pub(crate) fn settle(&mut self) {
         loop {
             let mut idle = true;
-            while let Some(Batch { position, writes }) = self.machine.poll_write() {
-                self.written.extend(writes.iter().map(|write| format!("{position}: {write:?}")));
+            while let Some(batch) = self.machine.poll_write() {
+                let position = batch.position;
+                self.written.extend(batch.writes.iter().map(|write| format!("{position}: {write:?}")));
                 idle = false;
                 if self.holding_commits {
-                    self.held.push_back(position);
+                    self.held.push_back(batch);
                 } else {
+                    self.store.apply(&batch);
                     self.machine.handle_committed(position);
                 }
             }

@@ -24,6 +24,7 @@ mod played;
 mod random;
 mod reconnect;
 mod renew;
+mod restore;
 mod result;
 mod resume;
 mod submit;

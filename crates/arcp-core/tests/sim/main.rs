@@ -48,7 +48,7 @@ fn random_lives() {
 }
 
 /// What must have come to pass in many lives, or they prove nothing of it.
-const CASES: [&str; 7] = [
+const CASES: [&str; 11] = [
     "a job delegates",
     "ends",
     "lapses by the clock",
@@ -56,6 +56,10 @@ const CASES: [&str; 7] = [
     "misses",
     "waits",
     "is told of its lag",
+    "the runtime dies",
+    "a job is run again",
+    "the store is full",
+    "is refused",
 ];
 
 #[test]

@@ -17,11 +17,16 @@ use crate::host::{Clock, Host, seconds, seeded};
 const STEPS: usize = 120;
 const PRINCIPALS: [&str; 4] = ["alice", "alice", "alice", "bob"];
 
-/// A submit of a job that may delegate.
-fn delegating() -> Submit {
-    let mut submit = Submit::new("echo".parse().unwrap(), Json::null());
+/// A submit of a job that may delegate, and is run again after a crash or not.
+fn delegating(agent: &str) -> Submit {
+    let mut submit = Submit::new(agent.parse().unwrap(), Json::null());
     submit.lease_request = Lease::empty().grant("agent.delegate", "echo");
     submit
+}
+
+/// Whether something was refused since the store has no room.
+fn full(error: &ErrorPayload) -> bool {
+    error.code == ErrorCode::InternalError && error.message.contains("no room")
 }
 
 /// One way of a link: when each frame arrives; `None` is a close.
@@ -74,6 +79,8 @@ pub(crate) struct World {
     /// Jobs whose agents have been told to wait.
     waiting: BTreeSet<JobKey>,
     limits: Limits,
+    /// Whether the runtime has died before.
+    died: bool,
     history: String,
 }
 
@@ -98,6 +105,7 @@ impl World {
             host: Host::seeded(seed, |config| config.limits = limits.clone()),
             waiting: BTreeSet::new(),
             limits,
+            died: false,
             random,
             delay,
             clients: Vec::new(),
@@ -147,13 +155,13 @@ impl World {
     fn step(&mut self) {
         let index = self.below(self.clients.len());
         let now = self.host.now();
-        match self.below(25) {
+        match self.below(27) {
             0 | 1 => {
-                let submit = delegating();
-                self.clients[index].machine.submit(now, &submit, None);
+                let agent = self.agent();
+                self.clients[index].machine.submit(now, &delegating(agent), None);
             }
             21 => {
-                let mut submit = delegating();
+                let mut submit = delegating("echo");
                 submit.idempotency_key = Some(format!("key {}", self.below(3)));
                 let request = self.clients[index].machine.submit(now, &submit, None);
                 self.clients[index].keyed.insert(request);
@@ -163,6 +171,8 @@ impl World {
             }
             23 => self.subscribe(index, false),
             24 => self.delegate(),
+            25 if self.below(4) == 0 => self.crash(),
+            26 if self.host.awaits_commits() => self.fill_up(),
             2..=6 => self.emit(),
             7 => self.finish(),
             8 => {
@@ -250,7 +260,7 @@ impl World {
 
     fn delegate(&mut self) {
         let Some(job) = self.running() else { return };
-        let lease = if self.below(2) == 0 { delegating().lease_request } else { Lease::empty() };
+        let lease = if self.below(2) == 0 { delegating("echo").lease_request } else { Lease::empty() };
         let delegation = Delegation {
             agent: "echo".parse().unwrap(),
             input: Json::null(),
@@ -262,6 +272,47 @@ impl World {
             self.history.push_str("a job delegates\n");
         }
         self.host.settle();
+    }
+
+    fn agent(&mut self) -> &'static str {
+        if self.below(4) == 0 { "tireless" } else { "echo" }
+    }
+
+    /// The runtime dies. Its clients are told in that their links are gone.
+    fn crash(&mut self) {
+        self.history.push_str("the runtime dies\n");
+        self.died = true;
+        self.host.crash();
+        let now = self.host.now();
+        for client in &mut self.clients {
+            if client.link.take().is_some() {
+                client.machine.handle_disconnected(now);
+            }
+        }
+        self.waiting.clear();
+        self.reconcile();
+    }
+
+    /// What was not committed when the runtime died has never been. Nobody was told of it.
+    fn reconcile(&mut self) {
+        let mut jobs = BTreeMap::new();
+        for job in self.host.store.recover().jobs {
+            let id = job.head.job_id.to_string();
+            let said = job.entries.iter().filter(|logged| logged.entry.kind == Some(EventKind::Thought));
+            let again = self.host.started.contains_key(&id);
+            if again {
+                self.history.push_str("a job is run again\n");
+            }
+            jobs.insert(id, (job.record.principal.as_str().to_owned(), said.count(), !again));
+        }
+        self.jobs = jobs;
+    }
+
+    /// The store has no room. What was numbered is told once it has.
+    fn fill_up(&mut self) {
+        self.history.push_str("the store is full\n");
+        self.host.fills_up();
+        self.bury();
     }
 
     /// Jobs that have ended with others.
@@ -296,7 +347,8 @@ impl World {
         let client = &self.clients[index];
         let session = client.machine.resume_state().map(|state| state.session_id);
         let unknown = |(id, job): &(&String, &(String, usize, bool))| {
-            let others = Some(&self.host.started[*id].session_id) != session.as_ref();
+            let spec = self.host.started.get(*id).or_else(|| self.host.past.get(*id)).unwrap();
+            let others = Some(&spec.session_id) != session.as_ref();
             job.0 == client.who && others && !client.jobs.contains_key(*id) && !client.asked.contains_key(*id)
         };
         let jobs: Vec<_> = self.jobs.iter().filter(unknown).map(|(id, _)| id.clone()).collect();
@@ -357,10 +409,15 @@ impl World {
             }
             self.clients[index].exchange(&mut self.host, self.delay);
             if let Some(loss) = self.clients[index].over {
-                let fair = matches!(loss, Loss::Unreachable | Loss::BeforeWelcome | Loss::HandshakeTimeout);
+                let fair = matches!(
+                    loss,
+                    Loss::Unreachable | Loss::BeforeWelcome | Loss::HandshakeTimeout | Loss::Refused
+                );
                 assert!(fair, "no session ends but by being away too long, or before it began: {loss:?}");
                 let who = self.clients[index].who;
                 self.clients[index].cut(&mut self.host);
+                // Who is turned away by a store that is full tries again when there is room.
+                self.host.release_commits();
                 self.clients[index] = self.client(who);
                 self.clients[index].exchange(&mut self.host, self.delay);
             }
@@ -388,8 +445,23 @@ impl World {
             Event::Refused { error, .. } if error.code == ErrorCode::PermissionDenied && client.renewed => {
                 None
             }
+            Event::Refused { request, error } if full(error) => {
+                client.asked.retain(|_, asked| asked.0 != *request);
+                self.history.push_str(&format!("{index} is refused\n"));
+                None
+            }
+            // A job that was not committed when the runtime died: to subscribe to it the world must know more than the wire.
+            Event::Refused { request, error } if error.code == ErrorCode::JobNotFound && self.died => {
+                client.asked.retain(|job, asked| asked.0 != *request || self.jobs.contains_key(job));
+                let answered = client.asked.values().all(|asked| asked.0 != *request);
+                assert!(answered, "a job that is known is not found");
+                None
+            }
             Event::Refused { error, .. } => panic!("nothing here is refused: {error}"),
-            Event::HandshakeRefused(error) => panic!("nobody is turned away: {error}"),
+            Event::HandshakeRefused(error) => {
+                assert!(full(error), "nobody is turned away: {error}");
+                None
+            }
             Event::Missed { audience: Audience::Only(_), .. } => None,
             Event::Missed { job_id, .. } => {
                 assert!(self.limits.history_events < 1_000, "{job_id}: everything is kept here");

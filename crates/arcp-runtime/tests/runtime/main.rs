@@ -9,6 +9,7 @@ mod credentials;
 mod ends;
 mod flow;
 mod peer;
+mod restart;
 mod store;
 
 use arcp_runtime::{Authenticated, Runtime, RuntimeBuilder, StaticTokens};
