@@ -180,6 +180,12 @@ impl Recovery<'_> {
             ids.set_job(&job.head.job_id, JobRow { id: *id, head: *head });
         }
         ids.committed();
+        for (_, job) in self.jobs.iter().filter(|(_, job)| !job.gone) {
+            if job.entries.first().is_some_and(|first| first.entry.index > job.kept_from) {
+                let job_id = &job.head.job_id;
+                return Err(Fault::Damaged(format!("log of job {job_id} begins after {}", job.kept_from)));
+            }
+        }
         let jobs = self.jobs.into_iter().zip(shown).filter(|((_, job), shown)| !job.gone || **shown);
         let jobs = jobs.map(|((_, job), _)| job).collect();
         let sessions = self.sessions.into_iter().map(|(_, session)| session).collect();

@@ -200,3 +200,84 @@ fn free_blocks(conn: &Connection, ids: &mut Ids, job: i64, allowance: &mut Allow
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    fn store() -> Connection {
+        let conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&conn, 0, schema::MIGRATIONS).unwrap();
+        conn.execute_batch(
+            "INSERT INTO sessions (id, session_id, principal, features, resume_token) VALUES (1, 's', 'p', '[]', x'00');
+             INSERT INTO jobs (id, job_id, principal, session_id, trace_id, accepted_after, accepted)
+             VALUES (1, 'j', 'p', 's', 't', 0, '{}');",
+        )
+        .unwrap();
+        conn
+    }
+
+    fn count(conn: &Connection, table: &str) -> usize {
+        conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).unwrap()
+            as usize
+    }
+
+    #[test]
+    fn a_step_takes_no_more_rows_than_its_share_and_all_go_in_the_end() {
+        let conn = store();
+        conn.execute_batch(
+            "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999)
+             INSERT INTO views (session, job, first, last, min_index, runs) SELECT 1, 1, i + 1, i + 1, i, x'00' FROM n;
+             WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999)
+             INSERT INTO blocks (job, first, last, body) SELECT 1, i, i, x'00' FROM n;
+             UPDATE sessions SET gone = 1; UPDATE jobs SET gone = 1;",
+        )
+        .unwrap();
+        let mut retention = Retention::of(&conn).unwrap();
+        let mut ids = Ids::new(2, 2);
+        let mut steps = 0;
+        while retention.len() > 0 {
+            let before = count(&conn, "views") + count(&conn, "blocks");
+            retention.step(&conn, &mut ids).unwrap();
+            let after = count(&conn, "views") + count(&conn, "blocks");
+            assert!(before - after <= ROWS, "{} at once", before - after);
+            steps += 1;
+        }
+        assert!(steps < 20);
+        assert!(["views", "blocks", "sessions", "jobs"].iter().all(|table| count(&conn, table) == 0));
+    }
+
+    #[test]
+    fn a_step_takes_few_large_blocks() {
+        let conn = store();
+        conn.execute_batch(
+            "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9)
+             INSERT INTO blocks (job, first, last, body) SELECT 1, i, i, zeroblob(1000000) FROM n;
+             UPDATE jobs SET kept_from = 9;",
+        )
+        .unwrap();
+        let mut retention = Retention::of(&conn).unwrap();
+        retention.step(&conn, &mut Ids::new(2, 2)).unwrap();
+        assert_eq!(count(&conn, "blocks"), 7);
+        while retention.len() > 0 {
+            retention.step(&conn, &mut Ids::new(2, 2)).unwrap();
+        }
+        assert_eq!(count(&conn, "blocks"), 1);
+    }
+
+    #[test]
+    fn a_step_that_fails_is_taken_again() {
+        let conn = store();
+        conn.execute_batch(
+            "UPDATE sessions SET gone = 1; UPDATE jobs SET gone = 1; ALTER TABLE views RENAME TO gone",
+        )
+        .unwrap();
+        let mut retention = Retention::of(&conn).unwrap();
+        assert!(retention.step(&conn, &mut Ids::new(2, 2)).is_err());
+        assert_eq!(retention.len(), 2);
+        conn.execute_batch("ALTER TABLE gone RENAME TO views").unwrap();
+        retention.step(&conn, &mut Ids::new(2, 2)).unwrap();
+        assert_eq!((retention.len(), count(&conn, "sessions"), count(&conn, "jobs")), (0, 0, 0));
+    }
+}

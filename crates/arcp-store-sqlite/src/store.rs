@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use arcp_runtime::store::{Batch, Epoch, Opened, Store, StoreError};
@@ -127,9 +128,15 @@ impl Store for SqliteStore {
             Ok(place) => answered(send(place), stopped).boxed(),
             Err(TryAcquireError::Closed) => answered(false, stopped).boxed(),
             Err(TryAcquireError::NoPermits) => {
-                let queue = Arc::clone(&self.queue);
+                let mut turn = Arc::clone(&self.queue).acquire_owned().boxed();
+                // Its turn is after those before it, whichever is polled first.
+                let taken = turn.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 async move {
-                    let Ok(place) = queue.acquire_owned().await else { return Err(stopped) };
+                    let turn = match taken {
+                        Poll::Ready(turn) => turn,
+                        Poll::Pending => turn.await,
+                    };
+                    let Ok(place) = turn else { return Err(stopped) };
                     answered(send(place), stopped).await
                 }
                 .boxed()

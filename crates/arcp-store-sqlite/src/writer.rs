@@ -1,5 +1,7 @@
 //! The thread that owns the file: it takes requests in turn, and between them does what can wait.
 
+use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -56,8 +58,8 @@ pub(crate) struct Writer {
 enum State {
     Closed(&'static str),
     Open(Box<Database>),
-    /// It has failed, and nothing is ever written again.
-    Failed,
+    /// It has failed, and nothing is ever written again. Who asks first is told why, if nobody has been.
+    Failed(Option<Box<SqliteError>>),
 }
 
 struct Database {
@@ -130,7 +132,7 @@ impl Writer {
     fn open(&mut self) -> Result<Opened, StoreError> {
         let path = &self.options.path;
         let opened = match &mut self.state {
-            State::Failed => return Err(self.stopped("stopped after a failure")),
+            State::Failed(why) => return Err(failed(path, why)),
             State::Closed(_) => Database::open(&self.options).map(|(database, recovered)| {
                 let epoch = Epoch(database.file.epoch);
                 self.state = State::Open(Box::new(database));
@@ -144,19 +146,12 @@ impl Writer {
     }
 
     fn database(&mut self) -> Result<&mut Database, StoreError> {
-        let state = match &self.state {
-            State::Open(_) => "",
-            State::Closed(state) => state,
-            State::Failed => "stopped after a failure",
-        };
+        let path = &self.options.path;
         match &mut self.state {
             State::Open(database) => Ok(database),
-            _ => Err(SqliteError::Stopped { path: self.options.path.clone(), state }.into()),
+            State::Closed(state) => Err(SqliteError::Stopped { path: path.clone(), state }.into()),
+            State::Failed(why) => Err(failed(path, why)),
         }
-    }
-
-    fn stopped(&self, state: &'static str) -> StoreError {
-        SqliteError::Stopped { path: self.options.path.clone(), state }.into()
     }
 
     fn commit(&mut self, epoch: Epoch, batch: &Batch) -> Result<(), StoreError> {
@@ -180,11 +175,11 @@ impl Writer {
                 if let Err(error @ StoreError::Failed(_)) =
                     emptied.map_err(|fault| fault.of_commit(&self.options.path))
                 {
-                    self.state = State::Failed;
+                    self.state = State::Failed(None);
                     return Err(error);
                 }
             }
-            Err(_) => self.state = State::Failed,
+            Err(_) => self.state = State::Failed(None),
         }
         outcome
     }
@@ -204,15 +199,15 @@ impl Writer {
     }
 
     fn worked<T>(&mut self, outcome: Result<T, Fault>) -> Option<T> {
-        match outcome.map_err(|fault| StoreError::from(fault.of_file(&self.options.path))) {
+        match outcome.map_err(|fault| fault.of_file(&self.options.path)) {
             Ok(value) => Some(value),
-            Err(error @ StoreError::Full(_)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "store cannot be tidied up");
+            Err(error @ SqliteError::NoRoom { .. }) => {
+                tracing::warn!(error = &error as &dyn Error, "store cannot be tidied up");
                 None
             }
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "store failed");
-                self.state = State::Failed;
+                tracing::error!(error = &error as &dyn Error, "store failed");
+                self.state = State::Failed(Some(Box::new(error)));
                 None
             }
         }
@@ -223,10 +218,14 @@ impl Writer {
         self.rest();
         match std::mem::replace(&mut self.state, State::Closed("closed")) {
             State::Open(database) => database.file.close(),
-            State::Failed => self.state = State::Failed,
-            State::Closed(state) => self.state = State::Closed(state),
+            state => self.state = state,
         }
     }
+}
+
+fn failed(path: &Path, why: &mut Option<Box<SqliteError>>) -> StoreError {
+    let stopped = || SqliteError::Stopped { path: path.to_owned(), state: "stopped after a failure" };
+    why.take().map_or_else(stopped, |why| *why).into()
 }
 
 impl Database {
