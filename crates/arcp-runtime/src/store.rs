@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
 
+pub use arcp_core::Fingerprint;
 pub use arcp_core::runtime::{
     Batch, Entry, FollowRecord, ForgottenRecord, Image, JobHead, JobRecord, Logged, Recovered, RecoveredJob,
     RecoveredSession, Rerun, RestoreError, SessionRecord, Shown, ViewRecord, Write,

@@ -1,0 +1,174 @@
+//! The tables, and how a file of an earlier version becomes one of this.
+
+use rusqlite::Connection;
+
+/// Says that a file is ours: `ARCP`.
+pub(crate) const APPLICATION_ID: i32 = 0x4152_4350;
+
+/// Takes the file from the version before it to its own: the first one makes version 1 of nothing.
+pub(crate) const MIGRATIONS: &[&str] = &[VERSION_1];
+
+/// `sessions` and `jobs` have small names for `views` and `blocks`; the order of those is that in which they came.
+///
+/// What is gone is marked, and removed step by step.
+const VERSION_1: &str = "
+CREATE TABLE store (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    epoch INTEGER NOT NULL
+) STRICT;
+INSERT INTO store (id, epoch) VALUES (1, 0);
+
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY,
+    session_id TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    features TEXT NOT NULL,
+    resume_token BLOB NOT NULL,
+    old_resume_token BLOB,
+    disconnected_at INTEGER,
+    kept_from INTEGER NOT NULL DEFAULT 1,
+    acknowledged INTEGER NOT NULL DEFAULT 0,
+    gone INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE UNIQUE INDEX sessions_by_name ON sessions (session_id) WHERE gone = 0;
+
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY,
+    job_id TEXT NOT NULL UNIQUE,
+    principal TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    trace_id TEXT NOT NULL,
+    accepted_after INTEGER NOT NULL,
+    accepted TEXT NOT NULL,
+    key TEXT,
+    fingerprint BLOB,
+    input TEXT,
+    rerun TEXT,
+    stopping TEXT,
+    stop_reason TEXT,
+    ended TEXT,
+    kept_from INTEGER NOT NULL DEFAULT 0,
+    forgotten_seq INTEGER NOT NULL DEFAULT 0,
+    checkpoint TEXT,
+    remaining TEXT,
+    gone INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX jobs_by_key ON jobs (key, principal) WHERE key IS NOT NULL;
+
+CREATE TABLE follows (
+    id INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL REFERENCES sessions (id),
+    job INTEGER NOT NULL REFERENCES jobs (id),
+    submitted INTEGER NOT NULL,
+    paces INTEGER NOT NULL,
+    behind INTEGER,
+    UNIQUE (session, job)
+) STRICT;
+CREATE INDEX follows_by_job ON follows (job);
+
+CREATE TABLE blocks (
+    id INTEGER PRIMARY KEY,
+    job INTEGER NOT NULL REFERENCES jobs (id),
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    UNIQUE (job, first)
+) STRICT;
+
+CREATE TABLE views (
+    id INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL REFERENCES sessions (id),
+    job INTEGER NOT NULL REFERENCES jobs (id),
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    min_index INTEGER,
+    runs BLOB NOT NULL
+) STRICT;
+CREATE INDEX views_by_session ON views (session, first);
+CREATE INDEX views_by_job ON views (job, min_index);
+";
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It holds nothing.
+    Empty,
+    /// A store with this version of the schema.
+    Store(i64),
+    /// The database of another application.
+    Other,
+}
+
+impl Kind {
+    pub(crate) fn of(conn: &Connection) -> rusqlite::Result<Self> {
+        let application: i64 = pragma(conn, "application_id")?;
+        let version: i64 = pragma(conn, "user_version")?;
+        if application == i64::from(APPLICATION_ID) && version > 0 {
+            return Ok(Self::Store(version));
+        }
+        let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        let empty = tables == 0 && version == 0 && application == 0;
+        Ok(if empty { Self::Empty } else { Self::Other })
+    }
+}
+
+/// Brings the tables from version `from` to the last one of `migrations`. To be called within a transaction.
+pub(crate) fn migrate(conn: &Connection, from: i64, migrations: &[&str]) -> rusqlite::Result<()> {
+    let done = usize::try_from(from).unwrap_or(usize::MAX);
+    for migration in migrations.get(done..).unwrap_or_default() {
+        conn.execute_batch(migration)?;
+    }
+    conn.pragma_update(None, "application_id", APPLICATION_ID)?;
+    conn.pragma_update(None, "user_version", migrations.len() as i64)
+}
+
+pub(crate) fn pragma(conn: &Connection, name: &str) -> rusqlite::Result<i64> {
+    conn.pragma_query_value(None, name, |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_run_from_where_the_file_is_and_once() {
+        let conn = Connection::open_in_memory().unwrap();
+        assert_eq!(Kind::of(&conn).unwrap(), Kind::Empty);
+        migrate(&conn, 0, MIGRATIONS).unwrap();
+        assert_eq!(Kind::of(&conn).unwrap(), Kind::Store(1));
+        conn.execute("UPDATE store SET epoch = 7", []).unwrap();
+
+        let later =
+            [MIGRATIONS, &["ALTER TABLE store ADD COLUMN note TEXT;", "UPDATE store SET note = 'x';"]]
+                .concat();
+        migrate(&conn, 1, &later).unwrap();
+        assert_eq!(Kind::of(&conn).unwrap(), Kind::Store(3));
+        migrate(&conn, 3, &later).unwrap();
+        let row = conn.query_row("SELECT epoch, note FROM store", [], |row| Ok((row.get(0)?, row.get(1)?)));
+        assert_eq!(row.unwrap(), (7, "x".to_owned()));
+    }
+
+    #[test]
+    fn a_migration_that_fails_changes_nothing() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn, 0, MIGRATIONS).unwrap();
+        let later =
+            [MIGRATIONS, &["ALTER TABLE store ADD COLUMN note TEXT;", "UPDATE nothing SET note = 'x';"]]
+                .concat();
+        conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert!(migrate(&conn, 1, &later).is_err());
+        conn.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(Kind::of(&conn).unwrap(), Kind::Store(1));
+        assert!(conn.prepare("SELECT note FROM store").is_err());
+    }
+
+    #[test]
+    fn another_application_is_known_by_its_tables_or_its_number() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE t (x)").unwrap();
+        assert_eq!(Kind::of(&conn).unwrap(), Kind::Other);
+        let conn = Connection::open_in_memory().unwrap();
+        conn.pragma_update(None, "application_id", 1).unwrap();
+        assert_eq!(Kind::of(&conn).unwrap(), Kind::Other);
+    }
+}
