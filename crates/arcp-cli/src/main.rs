@@ -11,6 +11,7 @@ mod lease;
 mod left;
 mod serve;
 mod show;
+mod store;
 mod submit;
 mod tail;
 

@@ -18,6 +18,7 @@ use axum::routing::get;
 
 use crate::exit::{self, Failure};
 use crate::gateway::{self, Gateway};
+use crate::store::StoreArguments;
 
 #[derive(clap::Args)]
 pub(crate) struct Serve {
@@ -38,9 +39,8 @@ pub(crate) struct Serve {
     #[arg(long)]
     dev_token: bool,
 
-    /// Where sessions, jobs and events live.
-    #[arg(long, value_enum, default_value = "memory")]
-    store: StoreKind,
+    #[command(flatten)]
+    store: StoreArguments,
 
     /// Host the fixture agents: echo, count, sleep, stubborn, progress, stream, kinds, operate, delegate, rotate, fail,
     /// versioned, whoami.
@@ -106,15 +106,14 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     handshake_timeout: u64,
 
+    /// How long running jobs have to end after SIGTERM or SIGINT. Meanwhile nothing new is taken on; what runs longer ends in an
+    /// error that invites to try again. A second signal stops at once.
+    #[arg(long, value_name = "SECS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    drain: u64,
+
     /// How long an agent may ignore a cancellation before its task is aborted.
     #[arg(long, value_name = "SECS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     cancel_grace: u64,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum StoreKind {
-    /// In this process; gone with it.
-    Memory,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -127,7 +126,6 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     let tokens = tokens(&serve)?;
-    let StoreKind::Memory = serve.store;
     let observers = observers(&serve.observe)?;
     let mut builder = Runtime::builder()
         .observation(observers)
@@ -135,6 +133,7 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
         .authenticator(tokens)
         .models(if serve.require_model_use { ModelPolicy::Required } else { ModelPolicy::Optional })
         .limits(limits(&serve));
+    builder = serve.store.add(builder)?;
     builder = gateway::add(builder, &serve.gateway)?;
     if serve.fixtures {
         builder = arcp_testing::with_fixtures(builder);
@@ -142,6 +141,7 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
         tracing::warn!("no agent is hosted: --fixtures hosts the fixture agents");
     }
     let runtime = builder.build().map_err(Failure::usage)?;
+    runtime.opened().await.map_err(|error| Failure::new(exit::USAGE, anyhow::Error::new(error)))?;
 
     let server = Server::bind(serve.listen.as_str()).await;
     let server = server.with_context(|| format!("cannot listen at {}", serve.listen));
@@ -153,15 +153,15 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     }
     announce(address)?;
 
-    let stopping = runtime.clone();
+    let (stopping, patience) = (runtime.clone(), Duration::from_secs(serve.drain));
     let stop = async move {
         stop_requested(&stopping).await;
-        stopping.shutdown().await;
+        stopping.drain(patience).await;
     };
     server.serve(router(&serve, &runtime), stop).await;
-    match runtime.health() {
-        Health::Failed => Err(Failure::new(exit::JOB, anyhow::anyhow!("the store has failed"))),
-        _ => Ok(()),
+    match runtime.failure() {
+        Some(error) => Err(Failure::new(exit::JOB, anyhow::Error::new(error))),
+        None => Ok(()),
     }
 }
 
@@ -181,6 +181,7 @@ async fn ready(State(runtime): State<Runtime>) -> (StatusCode, &'static str) {
     match runtime.health() {
         Health::Ready => (StatusCode::OK, "ready\n"),
         Health::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        Health::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         Health::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "failed\n"),
     }
@@ -291,7 +292,7 @@ fn announce(address: SocketAddr) -> Result<(), Failure> {
 async fn stop_requested(runtime: &Runtime) {
     tokio::select! {
         () = signal() => {
-            tracing::info!("stopping; a second signal stops at once");
+            tracing::info!("stopping once no job runs any more; a second signal stops at once");
             tokio::spawn(async {
                 signal().await;
                 std::process::exit(i32::from(exit::INTERRUPTED));

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub(crate) struct Driver {
     /// Tells the timer task that it has to wake earlier.
     earlier: Notify,
     health: watch::Sender<Health>,
+    /// Why the store has failed, if it has.
+    failure: OnceLock<Arc<StoreError>>,
     /// The position of the last batch that is committed.
     committed: watch::Sender<u64>,
     /// Whether, after a drain was begun, no job runs any more.
@@ -137,6 +139,7 @@ impl Driver {
             earlier: Notify::new(),
             custody,
             health,
+            failure: OnceLock::new(),
             committed: watch::Sender::new(0),
             drained: watch::Sender::new(false),
             executor,
@@ -235,6 +238,11 @@ impl Driver {
             _ = committed.wait_for(|committed| *committed >= position) => {}
             () = self.failed() => {}
         }
+    }
+
+    /// Why the store has failed, if it has.
+    pub(crate) fn failure(&self) -> Option<Arc<StoreError>> {
+        self.failure.get().cloned()
     }
 
     /// Waits until the store has failed.
@@ -444,12 +452,12 @@ impl Driver {
                     state.commit = Commit::Busy;
                     self.finish_commit(epoch, batch, future::ready(Err(full)).boxed());
                 }
-                Ok(Ok(Err(error))) => self.fail(state, &error),
+                Ok(Ok(Err(error))) => self.fail(state, error),
                 Ok(Err(commit)) => {
                     state.commit = Commit::Busy;
                     self.finish_commit(epoch, batch, commit);
                 }
-                Err(panic) => self.fail(state, &panicked(panic)),
+                Err(panic) => self.fail(state, panicked(panic)),
             }
         }
     }
@@ -486,14 +494,15 @@ impl Driver {
                     state.commit = Commit::Idle(epoch);
                     driver.is_committed(state, batch.position);
                 }
-                Err(error) => driver.fail(state, &error),
+                Err(error) => driver.fail(state, error),
             });
         });
     }
 
     /// The store can no longer be relied on: nothing more is promised to anybody.
-    fn fail(&self, state: &mut State, error: &StoreError) {
-        tracing::error!(error = error as &dyn std::error::Error, "store failed, the runtime stops");
+    fn fail(&self, state: &mut State, error: StoreError) {
+        tracing::error!(error = &error as &dyn std::error::Error, "store failed, the runtime stops");
+        self.failure.get_or_init(|| Arc::new(error));
         state.commit = Commit::Failed;
         self.health.send_replace(Health::Failed);
         for (_, job) in state.jobs.drain() {
@@ -515,7 +524,7 @@ impl Driver {
                     };
                     match restored {
                         Ok(()) => state.commit = Commit::Idle(epoch),
-                        Err(error) => self.fail(state, &StoreError::Damaged(error)),
+                        Err(error) => self.fail(state, StoreError::Damaged(error)),
                     }
                     true
                 });
@@ -533,7 +542,7 @@ impl Driver {
                     starting
                 });
             }
-            Err(error) => self.with_state(|state, _| self.fail(state, &error)),
+            Err(error) => self.with_state(|state, _| self.fail(state, error)),
         }
     }
 

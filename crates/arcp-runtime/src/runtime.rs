@@ -16,7 +16,7 @@ use crate::clock;
 use crate::connection;
 use crate::credentials::OutstandingCredentials;
 use crate::driver::{Credentials, Driver};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// How long [`Runtime::shutdown`] waits for connections to be closed and agents to be gone.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -117,6 +117,21 @@ impl Runtime {
     /// Whether the runtime can take work.
     pub fn health(&self) -> Health {
         *self.0.driver.health().borrow()
+    }
+
+    /// Waits until the store is open and the runtime has gone on from what is in it. Connections that are served before wait
+    /// for the same.
+    ///
+    /// # Errors
+    /// When the store has failed, or was opened and has failed since. The runtime is good for nothing then.
+    pub async fn opened(&self) -> Result<(), Arc<StoreError>> {
+        self.0.driver.opened().await;
+        self.failure().map_or(Ok(()), Err)
+    }
+
+    /// Why the runtime has failed, if it has ([`Health::Failed`]).
+    pub fn failure(&self) -> Option<Arc<StoreError>> {
+        self.0.driver.failure()
     }
 
     /// Waits until the runtime is shutting down or has failed.

@@ -82,6 +82,7 @@
 //! | `stdio` | `arcp-transport-stdio` | a runtime as a child process, over its pipes; with `stdio-server` for the runtime in it |
 //! | `runtime` | `arcp-runtime` | host agents; with `http`, agents fetch URLs under their leases |
 //! | `axum` | `arcp-axum` | mount a runtime in an axum router |
+//! | `sqlite` | `arcp-store-sqlite` | a runtime that goes on after a restart: all that it has told anybody, in one file |
 //! | `litellm` | `arcp-litellm` | give jobs virtual keys of a LiteLLM proxy, bounded as their leases are |
 //! | always | `arcp-proto`, `arcp-transport` | the wire types, the traits of a link |
 //!
@@ -91,13 +92,13 @@
 //! ## What is there
 //!
 //! Sessions with authentication, feature negotiation, heartbeats and acknowledgements, resumed after a lost connection without
-//! losing an event or repeating one, while the runtime's process lives; clients that come back by themselves. Jobs with events of
+//! losing an event or repeating one, over restarts of the runtime too; clients that come back by themselves. Jobs with events of
 //! every kind, inline and streamed results, errors, cancellation, time limits, idempotency and agent versions; listing them, and
 //! subscribing to those of other sessions. Leases that are enforced at every operation, budgets that add up, delegation to other
 //! agents, credentials of upstream services that are issued for one job and revoked with it. WebSocket with TLS, and the pipes of a
 //! child process.
 //!
-//! Not there yet: durable stores, JWT, OpenTelemetry. A runtime offers in `session.welcome` what it can do, and refuses by name
+//! Not there yet: JWT, OpenTelemetry. A runtime offers in `session.welcome` what it can do, and refuses by name
 //! what it cannot.
 //!
 //! Licensed under Apache-2.0.
@@ -117,6 +118,8 @@ pub use arcp_client::{Client, Event, Job};
 pub use arcp_litellm as litellm;
 #[cfg(feature = "runtime")]
 pub use arcp_runtime as runtime;
+#[cfg(feature = "sqlite")]
+pub use arcp_store_sqlite as sqlite;
 #[cfg(feature = "stdio")]
 pub use arcp_transport_stdio as stdio;
 #[cfg(feature = "ws")]

@@ -91,7 +91,7 @@ fn what_a_killed_runtime_has_issued_is_listed_and_revoked_by_the_next() {
         assert!(Instant::now() < until);
     }
     let taken = arcp()
-        .args(["serve", "--fixtures", "--token", "a=b", "--listen", "127.0.0.1:0"])
+        .args(["serve", "--store", "memory", "--fixtures", "--token", "a=b", "--listen", "127.0.0.1:0"])
         .args(flags)
         .output()
         .unwrap();
@@ -105,7 +105,7 @@ fn what_is_missing_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(path("notes"), "hunter2\n").unwrap();
-    let serve = ["serve", "--token", "a=b", "--listen", "127.0.0.1:0"];
+    let serve = ["serve", "--store", "memory", "--token", "a=b", "--listen", "127.0.0.1:0"];
     for (arguments, expected) in [
         (vec!["--fixture-gateway".to_owned(), path("x")], "--fixtures"),
         (vec!["--litellm-url".to_owned(), "https://x".to_owned()], "--credential-ledger"),

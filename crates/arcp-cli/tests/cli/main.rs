@@ -7,4 +7,5 @@ mod lease;
 mod observe;
 mod program;
 mod serve;
+mod store;
 mod submit;

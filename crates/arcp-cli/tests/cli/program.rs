@@ -19,6 +19,7 @@ pub(crate) fn arcp() -> Command {
 pub(crate) fn serve(arguments: &[&str]) -> Serving {
     let mut child = arcp()
         .args(["serve", "--listen", "127.0.0.1:0", "--fixtures", "--token", "s3cret=alice"])
+        .args(if arguments.contains(&"--store") { &[][..] } else { &["--store", "memory"] })
         .args(arguments)
         .stderr(Stdio::piped())
         .spawn()

@@ -6,7 +6,10 @@ use crate::program::{arcp, exits, serve, text};
 
 #[test]
 fn without_a_token_it_does_not_start() {
-    let output = arcp().args(["serve", "--fixtures", "--listen", "127.0.0.1:0"]).output().unwrap();
+    let output = arcp()
+        .args(["serve", "--store", "memory", "--fixtures", "--listen", "127.0.0.1:0"])
+        .output()
+        .unwrap();
     exits(&output, 2);
     assert!(text(&output.stderr).contains("--dev-token"));
 }
@@ -14,7 +17,11 @@ fn without_a_token_it_does_not_start() {
 #[test]
 fn a_malformed_token_is_never_repeated() {
     for arguments in [["--token", "hunter2"], ["--token", "hunter2="]] {
-        let output = arcp().args(["serve", "--listen", "127.0.0.1:0"]).args(arguments).output().unwrap();
+        let output = arcp()
+            .args(["serve", "--store", "memory", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .output()
+            .unwrap();
         exits(&output, 2);
         let stderr = text(&output.stderr);
         assert!(stderr.contains("--token number 1") && !stderr.contains("hunter2"), "{stderr}");
@@ -22,7 +29,10 @@ fn a_malformed_token_is_never_repeated() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"# people\n\nok=alice\nhunter2\n").unwrap();
     let path = file.path().to_str().unwrap();
-    let output = arcp().args(["serve", "--listen", "127.0.0.1:0", "--token-file", path]).output().unwrap();
+    let output = arcp()
+        .args(["serve", "--store", "memory", "--listen", "127.0.0.1:0", "--token-file", path])
+        .output()
+        .unwrap();
     exits(&output, 2);
     let stderr = text(&output.stderr);
     assert!(stderr.contains(":4: not TOKEN=PRINCIPAL") && !stderr.contains("hunter2"), "{stderr}");
@@ -38,7 +48,7 @@ fn a_token_file_and_a_dev_token_let_people_in() {
     assert!(text(&output.stdout).contains("\"principal\": \"bob\""));
 
     let mut child = arcp()
-        .args(["serve", "--fixtures", "--dev-token", "--listen", "127.0.0.1:0"])
+        .args(["serve", "--store", "memory", "--fixtures", "--dev-token", "--listen", "127.0.0.1:0"])
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
@@ -57,14 +67,19 @@ fn a_token_file_and_a_dev_token_let_people_in() {
 fn an_address_in_use_is_named() {
     let serving = serve(&[]);
     let address = serving.url.trim_start_matches("ws://").trim_end_matches("/arcp");
-    let output = arcp().args(["serve", "--listen", address, "--token", "a=b"]).output().unwrap();
+    let output =
+        arcp().args(["serve", "--store", "memory", "--listen", address, "--token", "a=b"]).output().unwrap();
     exits(&output, 2);
     assert!(text(&output.stderr).contains(&format!("cannot listen at {address}")));
 }
 
 #[test]
 fn a_log_filter_that_is_none_is_wrong_usage() {
-    let output = arcp().args(["serve", "--token", "a=b"]).env("RUST_LOG", "gar!!bage=[").output().unwrap();
+    let output = arcp()
+        .args(["serve", "--store", "memory", "--token", "a=b"])
+        .env("RUST_LOG", "gar!!bage=[")
+        .output()
+        .unwrap();
     exits(&output, 2);
     assert!(text(&output.stderr).contains("RUST_LOG"));
 }
@@ -78,8 +93,10 @@ fn limits_of_zero_are_refused() {
         "--handshake-timeout",
         "--resume-window",
     ] {
-        let output =
-            arcp().args(["serve", "--token", "a=b", "--listen", "127.0.0.1:0", flag, "0"]).output().unwrap();
+        let output = arcp()
+            .args(["serve", "--store", "memory", "--token", "a=b", "--listen", "127.0.0.1:0", flag, "0"])
+            .output()
+            .unwrap();
         exits(&output, 2);
         assert!(text(&output.stderr).contains(flag), "{flag}");
     }
@@ -94,29 +111,77 @@ fn health_and_readiness_are_told_and_other_paths_are_not_found() {
     assert!(serving.http("/arcp").starts_with("HTTP/1.1 4"), "{}", serving.http("/arcp"));
 }
 
+/// Pitfall 37.
 #[cfg(unix)]
-#[test]
-fn sigterm_ends_running_jobs_retryable_and_exits_with_0() {
-    use std::process::Stdio;
-    let mut serving = serve(&[]);
-    let mut job = serving
-        .submit(&["sleep", "--json", "--input", r#"{"ms":600000}"#])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = std::io::BufReader::new(job.stdout.take().unwrap()).lines();
-    while !lines.next().unwrap().unwrap().contains("sleeping") {}
-    let killed =
-        std::process::Command::new("kill").args(["-TERM", &serving.child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
-    let last = lines.last().unwrap().unwrap();
-    assert!(last.contains("\"code\":\"INTERNAL_ERROR\"") && last.contains("\"retryable\":true"), "{last}");
-    assert_eq!(job.wait().unwrap().code(), Some(1));
-    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
-    let mut rest = String::new();
-    while serving.stderr.read_line(&mut rest).unwrap() > 0 {}
-    assert!(rest.contains("stopping"), "{rest}");
+mod stopping {
+    use super::*;
+    use crate::program::Serving;
+    use std::io::Lines;
+    use std::process::{Child, ChildStdout, Stdio};
+
+    fn terminate(serving: &Serving) {
+        let kill =
+            std::process::Command::new("kill").args(["-TERM", &serving.child.id().to_string()]).status();
+        assert!(kill.unwrap().success());
+    }
+
+    /// A job that sleeps for so long, and has begun to.
+    fn sleeping(serving: &Serving, millis: u32) -> (Child, Lines<std::io::BufReader<ChildStdout>>) {
+        let mut job = serving
+            .submit(&["sleep", "--json", "--input", &format!(r#"{{"ms":{millis}}}"#)])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = std::io::BufReader::new(job.stdout.take().unwrap()).lines();
+        while !lines.next().unwrap().unwrap().contains("sleeping") {}
+        (job, lines)
+    }
+
+    #[test]
+    fn sigterm_gives_running_jobs_their_time_and_takes_nothing_new() {
+        let mut serving = serve(&["--drain", "600"]);
+        let (mut job, mut lines) = sleeping(&serving, 1_500);
+        terminate(&serving);
+        assert!(lines.next().unwrap().unwrap().contains("draining"));
+        assert!(serving.http("/readyz").starts_with("HTTP/1.1 503"));
+        assert!(serving.http("/readyz").ends_with("draining\n"));
+        let refused = serving.submit(&["echo"]).output().unwrap();
+        exits(&refused, 1);
+        assert!(text(&refused.stderr).contains("about to stop"), "{}", text(&refused.stderr));
+        assert!(lines.last().unwrap().unwrap().contains("job.result"));
+        assert_eq!(job.wait().unwrap().code(), Some(0));
+        assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+        let mut rest = String::new();
+        while serving.stderr.read_line(&mut rest).unwrap() > 0 {}
+        assert!(rest.contains("stopping"), "{rest}");
+    }
+
+    #[test]
+    fn who_runs_longer_ends_retryable_and_the_program_exits_with_0() {
+        let mut serving = serve(&["--drain", "0"]);
+        let (mut job, lines) = sleeping(&serving, 600_000);
+        terminate(&serving);
+        let last = lines.last().unwrap().unwrap();
+        assert!(
+            last.contains("\"code\":\"INTERNAL_ERROR\"") && last.contains("\"retryable\":true"),
+            "{last}"
+        );
+        assert_eq!(job.wait().unwrap().code(), Some(1));
+        assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+    }
+
+    #[test]
+    fn a_second_sigterm_is_at_once() {
+        let mut serving = serve(&["--drain", "600"]);
+        let (mut job, mut lines) = sleeping(&serving, 600_000);
+        terminate(&serving);
+        assert!(lines.next().unwrap().unwrap().contains("draining"));
+        terminate(&serving);
+        assert_eq!(serving.child.wait().unwrap().code(), Some(130));
+        let _ = job.kill();
+        let _ = job.wait();
+    }
 }
 
 #[test]
@@ -124,7 +189,16 @@ fn real_credentials_are_not_given_out_in_the_clear() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = dir.path().join("ledger");
     let mut serve = arcp();
-    serve.args(["serve", "--dev-token", "--listen", "0.0.0.0:0", "--litellm-url", "http://127.0.0.1:1"]);
+    serve.args([
+        "serve",
+        "--store",
+        "memory",
+        "--dev-token",
+        "--listen",
+        "0.0.0.0:0",
+        "--litellm-url",
+        "http://127.0.0.1:1",
+    ]);
     let output =
         serve.arg("--credential-ledger").arg(&ledger).env("ARCP_LITELLM_KEY", "sk-canary").output().unwrap();
     exits(&output, 2);

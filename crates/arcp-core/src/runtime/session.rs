@@ -71,6 +71,10 @@ struct View {
 impl Session {
     pub(super) fn new(ulid: Ulid, principal: Principal, features: Features, token: Digest) -> Self {
         let head = SessionHead { session_id: SessionId::from_ulid(ulid), salt: ulid.random() };
+        Self::named(head, principal, features, token)
+    }
+
+    fn named(head: SessionHead, principal: Principal, features: Features, token: Digest) -> Self {
         Self {
             head: Arc::new(head),
             principal,
@@ -98,18 +102,17 @@ impl Session {
         view: Vec<Arc<Entry>>,
         acknowledged: u64,
     ) -> Option<Self> {
-        let ulid = record.session_id.as_str().strip_prefix("sess_")?;
-        let ulid = Ulid::from_string(ulid).ok()?;
-        let mut session = Self::new(ulid, record.principal, record.features, record.resume_token);
+        let head = SessionHead::named(record.session_id)?;
+        let mut session = Self::named(head, record.principal, record.features, record.resume_token);
         let bytes = view.iter().map(|entry| entry.payload.len()).sum();
-        let head = first_seq + view.len() as u64 - 1;
+        let last = first_seq + view.len() as u64 - 1;
         session.view = View {
             first: first_seq,
             entries: view.into(),
             bytes,
-            sent: head,
+            sent: last,
             unsent_bytes: 0,
-            written: head,
+            written: last,
             uncommitted: VecDeque::new(),
         };
         session.acknowledged = acknowledged;

@@ -122,7 +122,20 @@ pub(super) struct SessionHead {
     pub(super) salt: u128,
 }
 
+impl SessionHead {
+    /// That of the session with this name; `None` if no runtime gives such a name.
+    pub(super) fn named(session_id: SessionId) -> Option<Self> {
+        let ulid = Ulid::from_string(session_id.as_str().strip_prefix("sess_")?).ok()?;
+        Some(Self { session_id, salt: ulid.random() })
+    }
+}
+
 impl NumberedEntry {
+    /// An entry with the number that a session gave it, both read from a store; `None` if no runtime gives sessions such a name.
+    pub fn stored(session_id: SessionId, event_seq: u64, entry: Arc<Entry>) -> Option<Self> {
+        Some(Self { session: Arc::new(SessionHead::named(session_id)?), event_seq, entry })
+    }
+
     /// Encodes the envelope around the shared payload.
     ///
     /// The same entry of the same session gives the same bytes whenever it is encoded, its `id` included: a replay
