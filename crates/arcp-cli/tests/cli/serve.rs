@@ -149,7 +149,7 @@ mod stopping {
         let refused = serving.submit(&["echo"]).output().unwrap();
         exits(&refused, 1);
         assert!(text(&refused.stderr).contains("about to stop"), "{}", text(&refused.stderr));
-        assert!(lines.last().unwrap().unwrap().contains("job.result"));
+        assert!(lines.last().unwrap().unwrap().contains("\"type\":\"result\""));
         assert_eq!(job.wait().unwrap().code(), Some(0));
         assert_eq!(serving.child.wait().unwrap().code(), Some(0));
         let mut rest = String::new();
