@@ -12,6 +12,7 @@ mod handshake;
 mod heartbeat;
 mod idempotency;
 mod job;
+mod lend;
 mod listing;
 mod log;
 mod provision;
@@ -40,6 +41,7 @@ pub use delegate::{Child, Delegation, NotDelegated};
 pub use event::{Event, JobSpec, StopCause};
 pub use handshake::AuthenticationError;
 pub use job::{EmitError, Flow, Outcome};
+pub use lend::{Constraint, NotConstrained};
 pub use log::{Draft, Entry, JobHead};
 pub use transmit::{BrokenFrame, Close, NumberedEntry, Transmit};
 pub use write::{Batch, JobRecord, SessionRecord, Write};
@@ -48,6 +50,7 @@ use self::connection::{Connection, Phase};
 use self::connections::Connections;
 use self::idempotency::Keys;
 use self::job::Job;
+use self::lend::Borrowed;
 use self::provision::Provision;
 use self::session::Next;
 use self::sessions::Sessions;
@@ -99,6 +102,8 @@ pub struct Runtime {
     job_ids: HashMap<JobId, JobKey>,
     /// Jobs that are to be once they have their credentials.
     provisions: BTreeMap<JobKey, Provision>,
+    /// What credentials may spend, or are to, of what those of other jobs might.
+    borrowed: BTreeMap<JobKey, Borrowed>,
     /// Jobs that have ended, in the order of their ends.
     finished: VecDeque<JobKey>,
     /// Jobs that have ended and whose logs are kept, in the order of their ends.
@@ -128,6 +133,7 @@ impl Runtime {
             jobs: BTreeMap::new(),
             job_ids: HashMap::new(),
             provisions: BTreeMap::new(),
+            borrowed: BTreeMap::new(),
             finished: VecDeque::new(),
             history_of_ended: VecDeque::new(),
             history_bytes: 0,
@@ -240,6 +246,7 @@ impl Runtime {
                 Timer::MaxRuntime(job) => self.stop(now, job, StopCause::TimedOut, None),
                 Timer::LeaseExpiry(job) => self.stop(now, job, StopCause::LeaseExpired, None),
                 Timer::Grace(job) => self.grace_is_over(now, job),
+                Timer::Loan(job) => self.loan_is_late(now, job),
                 Timer::OldestKey => self.forget_keys(now.monotonic),
             }
         }

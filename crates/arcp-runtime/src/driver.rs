@@ -115,9 +115,6 @@ impl Driver {
         };
         let health = watch::Sender::new(Health::Starting);
         let (executor, tasks) = (Handle::current(), TaskTracker::new());
-        let custody = credentials.map(|(provisioner, ledger)| {
-            Custody::new(provisioner, ledger, health.subscribe(), executor.clone(), tasks.clone())
-        });
         Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
             this: Weak::clone(this),
@@ -126,7 +123,10 @@ impl Driver {
             authenticator,
             store,
             earlier: Notify::new(),
-            custody,
+            custody: credentials.map(|(provisioner, ledger)| {
+                let (this, health) = (Weak::clone(this), health.subscribe());
+                Custody::new(provisioner, ledger, this, health, executor.clone(), tasks.clone())
+            }),
             health,
             executor,
             tasks,
@@ -306,6 +306,11 @@ impl Driver {
                 }
             }
             Event::Provision(spec) => self.provision(*spec),
+            Event::Constrain(job) => {
+                if let Some(custody) = &self.custody {
+                    custody.constrain(job);
+                }
+            }
             Event::Revoke(job) => {
                 if let Some(custody) = &self.custody {
                     custody.revoke_all(job);
@@ -343,7 +348,11 @@ impl Driver {
         self.tasks.spawn_on(
             async move {
                 let outcome = custody.issue(&spec).await;
+                let failed = outcome.is_err();
                 driver.with(|machine, now| machine.handle_provisioned(now, spec.job, outcome));
+                if failed {
+                    custody.report_unissued(spec.job);
+                }
             },
             &self.executor,
         );

@@ -119,6 +119,11 @@ async fn children_have_credentials_of_their_own() {
     let child = &result["child_job_id"];
     all_revoked(&runtime).await;
     let calls = calls(&path);
+    let ops: Vec<_> = calls.iter().take(3).map(|call| call["op"].as_str().unwrap()).collect();
+    assert_eq!(ops, ["issue", "constrain", "issue"]);
+    assert_eq!(calls[1]["job_id"], json!(job.id()));
+    assert_eq!(calls[1]["constraints"]["cost.budget"], json!(["USD:1.50"]), "less what the child is given");
+    let calls: Vec<_> = calls.iter().filter(|call| call["op"] != "constrain").collect();
     let of_child: Vec<_> = calls.iter().filter(|call| call["job_id"] == *child).collect();
     assert_eq!((calls.len(), of_child.len()), (6, 4));
     assert_eq!(

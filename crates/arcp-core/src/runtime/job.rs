@@ -9,6 +9,7 @@ use arcp_proto::{
     TraceContext,
 };
 
+use super::lend::Allowance;
 use super::log::{Cost, Draft, Entry, JobHead, JobLog};
 use super::result::ResultStream;
 use super::timers::Timer;
@@ -38,6 +39,8 @@ pub(super) struct Job {
     pub(super) depth: usize,
     /// What was issued for it (§9.8). Nowhere else, and gone with its end.
     pub(super) credentials: Vec<Credential>,
+    /// What may be spent with them.
+    pub(super) allowance: Allowance,
     /// What its agent is started with, until it is.
     pub(super) waiting_to_start: Option<Box<JobSpec>>,
     /// Whether an idempotency key keeps it.
@@ -145,6 +148,7 @@ impl Job {
             children: Vec::new(),
             depth: 0,
             credentials: Vec::new(),
+            allowance: Allowance::default(),
             waiting_to_start: None,
             keyed,
             outlived: false,
@@ -366,6 +370,7 @@ impl Runtime {
         message_type: MessageType,
         plain: Option<(MessageType, Json)>,
     ) {
+        self.end_allowance(job_key);
         let Some(job) = self.jobs.get(&job_key) else { return };
         let mut entry = Entry {
             job: Arc::clone(&job.head),
@@ -426,14 +431,13 @@ impl Runtime {
     ) -> Arc<Entry> {
         let entry = Arc::new(entry);
         self.writes.append(Arc::clone(&entry));
-        let followers = match self.jobs.get_mut(&job_key) {
+        let mut followers = match self.jobs.get_mut(&job_key) {
             Some(job) => {
                 job.next_index += 1;
                 std::mem::take(&mut job.followers)
             }
             None => Vec::new(),
         };
-        let mut followers = followers;
         for follower in followers.iter_mut().filter(|follower| follower.behind.is_none()) {
             let limits = &self.config.limits;
             match self.sessions.by_key_mut(follower.session) {

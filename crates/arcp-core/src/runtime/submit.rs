@@ -11,6 +11,7 @@ use arcp_proto::{
 
 use super::idempotency::Claim;
 use super::job::Job;
+use super::lend::Allowance;
 use super::requests::Request;
 use super::timers::Timer;
 use super::{Event, JobHead, JobKey, JobRecord, JobSpec, ResolvedAgent, Runtime, SessionKey, Write};
@@ -117,7 +118,7 @@ impl Runtime {
         };
         self.count(order.owner, &order.principal);
         if self.provisions_credentials() {
-            self.provision(order, Some(request));
+            self.provision(now, order, Some(request));
             return Ok(());
         }
         let job_key = self.create(now, order, Vec::new());
@@ -234,6 +235,7 @@ impl Runtime {
         job.trace_context = order.trace_context;
         job.parent = order.parent.as_ref().map(|parent| parent.job);
         job.depth = depth;
+        job.allowance = Allowance::of(&credentials, &authority.budget());
         job.credentials = credentials;
         job.waiting_to_start = Some(spec);
         if self.sessions.by_key(owner).is_none() {

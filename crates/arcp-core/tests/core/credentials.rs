@@ -14,7 +14,7 @@ const CANARY: &str = "sk-canary";
 fn credential(value: &str) -> Credential {
     let credential = json!({
         "id": "cred_1", "scheme": "bearer", "value": format!("{CANARY}-{value}"),
-        "endpoint": "https://gateway.example.com/v1", "constraints": { "cost.budget": ["USD:2.00"] },
+        "endpoint": "https://gateway.example.com/v1", "constraints": { "cost.budget": ["USD:5.00"] },
     });
     serde_json::from_value(credential).unwrap()
 }
@@ -347,6 +347,12 @@ fn delegates(host: &mut Host, parent: &str, lease: Lease) -> Result<JobKey, NotD
     };
     let child = host.machine.delegate(host.now(), host.key_of(parent), delegation);
     host.settle();
+    while let Some(job) = host.constraining.pop_front() {
+        if host.machine.constraint(job).is_some() {
+            host.machine.handle_constrained(host.now(), job, Ok(Default::default()));
+            host.settle();
+        }
+    }
     child.map(|child| {
         assert!(child.provisioning);
         child.job

@@ -81,6 +81,8 @@ pub(crate) struct Host {
     pub(crate) started: BTreeMap<String, JobSpec>,
     /// Jobs that wait for their credentials, in the order in which they were asked for.
     pub(crate) provisioning: VecDeque<JobSpec>,
+    /// Jobs whose credentials are to be held to something else.
+    pub(crate) constraining: VecDeque<JobKey>,
     pub(crate) revoked: Vec<JobKey>,
     /// Jobs that were delegated and waited for their credentials, and whether they have begun.
     pub(crate) delegated: Vec<(JobKey, Result<(), NotDelegated>)>,
@@ -132,6 +134,7 @@ impl Host {
             gulp: 16,
             started: BTreeMap::new(),
             provisioning: VecDeque::new(),
+            constraining: VecDeque::new(),
             revoked: Vec::new(),
             delegated: Vec::new(),
             stopped: Vec::new(),
@@ -333,6 +336,7 @@ impl Host {
                 self.started.insert(spec.job_id.to_string(), *spec);
             }
             Event::Provision(spec) => self.provisioning.push_back(*spec),
+            Event::Constrain(job) => self.constraining.push_back(job),
             Event::Revoke(job) => self.revoked.push(job),
             Event::Delegated { child, outcome } => self.delegated.push((child, outcome)),
             Event::Stop(job, cause) => self.stopped.push((job, cause)),

@@ -12,6 +12,7 @@ mod determinism;
 mod end;
 mod events;
 mod expiry;
+mod family;
 mod features;
 mod handshake;
 mod heartbeat;
