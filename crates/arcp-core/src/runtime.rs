@@ -166,10 +166,15 @@ impl Runtime {
     }
 
     /// A peer has connected. It has the handshake timeout to introduce itself.
-    pub fn handle_connected(&mut self, now: Now) -> ConnectionKey {
+    ///
+    /// A connection is `secure` if nobody between its ends can read it: it is encrypted, or never leaves this machine. No value
+    /// of a credential is sent over any other (§14): what is opened over it does not have the feature, and a session that has
+    /// it is not resumed over it.
+    pub fn handle_connected(&mut self, now: Now, secure: bool) -> ConnectionKey {
         let key = ConnectionKey(self.next_key());
         let deadline = now.monotonic + self.config.limits.handshake_timeout;
-        self.connections.insert(key, Connection::new(now.monotonic, deadline));
+        self.connections
+            .insert(key, Connection::new(now.monotonic, deadline, secure || self.config.behind_tls));
         self.timers.set(deadline, Timer::Handshake(key));
         if self.shutting_down {
             self.close(key, Close::GoingAway);

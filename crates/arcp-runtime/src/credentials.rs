@@ -14,7 +14,9 @@
 //! 5. what the upstream refuses to revoke is an error in the log (target `arcp::audit`), counted by
 //!    [`Runtime::outstanding_credentials`](crate::Runtime::outstanding_credentials), and stays in the ledger.
 //!
-//! Credentials cross the wire to the job's client: serve them over TLS, or on one machine, and nowhere else (§14).
+//! Credentials cross the wire to the job's client over TLS or on one machine, and nowhere else (§14): to a session over any other
+//! connection the feature is not offered, unless [`RuntimeBuilder::behind_tls`](crate::RuntimeBuilder::behind_tls) says that
+//! something in front ends TLS. A proxy on this machine is taken for the client that it speaks for.
 
 mod context;
 mod custody;

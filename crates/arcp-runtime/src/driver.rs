@@ -234,9 +234,9 @@ impl Driver {
         self.tasks.close();
     }
 
-    pub(crate) fn connect(&self) -> (ConnectionKey, Arc<Signals>) {
+    pub(crate) fn connect(&self, secure: bool) -> (ConnectionKey, Arc<Signals>) {
         self.with_state(|state, now| {
-            let key = state.machine.handle_connected(now);
+            let key = state.machine.handle_connected(now, secure);
             let signals = Arc::new(Signals::default());
             state.links.insert(key, Link { signals: Arc::clone(&signals), authentication: None });
             (key, signals)

@@ -1,6 +1,7 @@
 //! `arcp serve`: how it starts, refuses to start, and stops.
 
 use std::io::{BufRead, Write};
+use std::process::Stdio;
 
 use crate::program::{arcp, exits, serve, text};
 
@@ -39,7 +40,7 @@ fn a_token_file_and_a_dev_token_let_people_in() {
 
     let mut child = arcp()
         .args(["serve", "--fixtures", "--dev-token", "--listen", "127.0.0.1:0"])
-        .stderr(std::process::Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
@@ -97,7 +98,6 @@ fn health_and_readiness_are_told_and_other_paths_are_not_found() {
 #[cfg(unix)]
 #[test]
 fn sigterm_ends_running_jobs_retryable_and_exits_with_0() {
-    use std::process::Stdio;
     let mut serving = serve(&[]);
     let mut job = serving
         .submit(&["sleep", "--json", "--input", r#"{"ms":600000}"#])
@@ -120,14 +120,26 @@ fn sigterm_ends_running_jobs_retryable_and_exits_with_0() {
 }
 
 #[test]
-fn real_credentials_are_not_given_out_in_the_clear() {
+fn who_listens_where_others_can_listen_too_is_told_what_that_means() {
     let dir = tempfile::tempdir().unwrap();
-    let ledger = dir.path().join("ledger");
-    let mut serve = arcp();
-    serve.args(["serve", "--dev-token", "--listen", "0.0.0.0:0", "--litellm-url", "http://127.0.0.1:1"]);
-    let output =
-        serve.arg("--credential-ledger").arg(&ledger).env("ARCP_LITELLM_KEY", "sk-canary").output().unwrap();
-    exits(&output, 2);
-    let stderr = text(&output.stderr);
-    assert!(stderr.contains("--behind-tls") && !stderr.contains("sk-canary"), "{stderr}");
+    let calls = dir.path().join("calls");
+    let calls = calls.to_str().unwrap();
+    let serve = |arguments: &[&str]| {
+        let mut child = arcp()
+            .args(["serve", "--fixtures", "--token", "s3cret=alice", "--listen", "0.0.0.0:0"])
+            .args(["--fixture-gateway", calls])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let said: Vec<_> = lines.take_while(|line| !line.starts_with("listening on ")).collect();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        said.join("\n")
+    };
+    let plain = serve(&[]);
+    assert!(plain.contains("--behind-tls") && plain.contains("to clients on this machine only"), "{plain}");
+    let behind = serve(&["--behind-tls"]);
+    assert!(!behind.contains("in the clear") && !behind.contains("this machine"), "{behind}");
 }

@@ -208,6 +208,11 @@ impl Runtime {
         }
     }
 
+    /// Whether credentials may be sent over a connection (§14).
+    pub(super) fn may_carry_credentials(&self, connection: ConnectionKey) -> bool {
+        self.connections.by_key(connection).is_some_and(|connection| connection.secure)
+    }
+
     /// What a session may know of a job's credentials: everything if its principal has submitted the job and the feature was
     /// negotiated, and nothing otherwise.
     pub(super) fn credentials_for(&self, session: SessionKey, job: &Job) -> Vec<Credential> {

@@ -154,7 +154,12 @@ impl Host {
 
     /// A connection on which nothing has been said.
     pub(crate) fn connect(&mut self) -> Peer {
-        let key = self.machine.handle_connected(self.now());
+        self.connect_over(true)
+    }
+
+    /// The same, which nobody else can read or everybody.
+    pub(crate) fn connect_over(&mut self, secure: bool) -> Peer {
+        let key = self.machine.handle_connected(self.now(), secure);
         self.wires.insert(key, Wire::default());
         self.settle();
         Peer::new(key)

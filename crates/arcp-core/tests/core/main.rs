@@ -27,6 +27,7 @@ mod reconnect;
 mod renew;
 mod result;
 mod resume;
+mod secure;
 mod submit;
 mod subscribe;
 mod together;
