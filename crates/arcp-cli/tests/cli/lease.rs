@@ -82,6 +82,7 @@ fn a_lease_that_is_none_is_wrong_usage_and_the_place_is_named() {
         (r#"{"fs.read":["relative"]}"#, r#"["fs.read"][0]"#),
         (r#"{"sudo":["*"]}"#, "sudo"),
         (r#"{"cost.budget":["5 USD"]}"#, r#"["cost.budget"][0]"#),
+        (r#"{"fs.read":["/**"],"cost.budget":[]}"#, r#"["cost.budget"]: names no amount"#),
     ] {
         let output = check(lease, &["fs.read", "/a"]);
         exits(&output, 2);
