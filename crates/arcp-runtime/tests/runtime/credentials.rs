@@ -11,7 +11,9 @@ use arcp_runtime::credentials::{
     MemoryLedger, Outstanding, OutstandingCredentials, ProvisionError,
 };
 use arcp_runtime::proto::{Amount, Budget, BudgetAmount, CredentialConstraints, Lease};
-use arcp_runtime::{AgentError, Authenticated, BuildError, JobContext, Runtime, RuntimeBuilder, agent_fn};
+use arcp_runtime::{
+    AgentError, Authenticated, BuildError, JobContext, Limits, Runtime, RuntimeBuilder, agent_fn,
+};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance};
@@ -221,7 +223,12 @@ fn start_with(script: impl FnOnce(Upstream) -> Upstream) -> (Upstream, MemoryLed
 }
 
 pub(crate) async fn open(runtime: &Runtime) -> Peer {
-    let mut peer = Peer::connect(runtime, 64);
+    open_over(runtime, 64).await
+}
+
+/// The same over a link that holds so many frames.
+async fn open_over(runtime: &Runtime, capacity: usize) -> Peer {
+    let mut peer = Peer::connect(runtime, capacity);
     let auth = json!({ "scheme": "bearer", "token": "t" });
     let features = json!(["cost.budget", "model.use", "provisioned_credentials"]);
     let hello = json!({ "auth": auth, "capabilities": { "features": features } });
@@ -521,6 +528,52 @@ async fn rotations_at_once_are_made_one_after_the_other() {
     assert_eq!(calls, ["issue .1", "issue .2", "issue .3", "revoke .1", "revoke .2"]);
 }
 
+/// Pitfall 32.
+#[tokio::test(start_paused = true)]
+async fn rotations_that_nobody_reads_of_are_told_in_order_and_the_last_one_is_good() {
+    const ROTATIONS: usize = 12;
+    let ledger = MemoryLedger::dangerous();
+    let upstream = Upstream::new(ledger.clone());
+    let agent = agent_fn(async |ctx: JobContext, _: Value| {
+        let id = ctx.credentials().remove(0).id;
+        let rotations = (0..ROTATIONS).map(|_| ctx.rotate_credential(&id));
+        let values = futures_util::future::try_join_all(rotations).await?;
+        assert_eq!(values.len(), ROTATIONS);
+        ctx.stopped().await;
+        Ok::<_, AgentError>(())
+    });
+    let limits = Limits { send_window_events: 1, ..Limits::default() };
+    let runtime = with(&upstream, ledger.clone()).limits(limits).agent("many@1", agent).build().unwrap();
+    let mut peer = open_over(&runtime, 1).await;
+    let accepted = submit(&mut peer, "many").await;
+    let id = accepted["payload"]["credentials"][0]["id"].as_str().unwrap().to_owned();
+    for _ in 0..1_000 {
+        a_moment().await;
+    }
+    let issued = upstream.calls().iter().filter(|call| call.starts_with("issue")).count();
+    assert!(issued > 1 && issued < ROTATIONS, "the agent waits for its reader: {issued}");
+    for generation in 2..ROTATIONS + 2 {
+        let event = peer.receive_type("job.event").await;
+        assert_eq!(event["payload"]["body"]["value"], format!("sk-{id}.{generation}"));
+    }
+    while outstanding(&ledger).await > 1 {
+        a_moment().await;
+    }
+    assert_eq!(upstream.good(), [format!("{id}.{}", ROTATIONS + 1)]);
+
+    // And a job that ends while its rotations wait leaves nothing behind.
+    let accepted = submit(&mut peer, "many").await;
+    for _ in 0..1_000 {
+        a_moment().await;
+    }
+    peer.say("job.cancel", json!({}), &accepted["job_id"]).await;
+    while peer.receive().await["type"] != "job.error" {}
+    while outstanding(&ledger).await > 1 {
+        a_moment().await;
+    }
+    assert_eq!(upstream.good(), [format!("{id}.{}", ROTATIONS + 1)]);
+}
+
 /// A second key for the same money could spend it twice.
 #[tokio::test(start_paused = true)]
 async fn a_child_that_draws_on_its_parents_budget_has_no_credential_of_its_own() {
@@ -546,6 +599,13 @@ async fn a_rotation_that_fails_leaves_the_old_value_and_one_that_comes_too_late_
     assert_eq!(peer.receive_job_error().await, "INTERNAL_ERROR");
     all_revoked(&runtime).await;
     assert_eq!(upstream.calls(), ["issue .1", "issue .2", "revoke .1"]);
+
+    // `?` in an agent keeps the code.
+    let script = |upstream: Upstream| upstream.issues(&[Answer::Yes, Answer::NoBudget]);
+    let (_, _, runtime) = start_with(script);
+    let mut peer = open(&runtime).await;
+    submit(&mut peer, "rotates").await;
+    assert_eq!(peer.receive_job_error().await, "BUDGET_EXHAUSTED");
 
     let gate = Arc::new(Semaphore::new(0));
     let (waiting, ledger) = (Arc::clone(&gate), MemoryLedger::dangerous());
