@@ -69,7 +69,13 @@ pub(crate) fn add<A>(
         let fixture = fixture.failing_revocations(gateway.fixture_gateway_fail);
         return Ok(match ledger {
             Some(ledger) => builder.credentials(fixture, ledger),
-            None => builder.credentials(fixture, MemoryLedger::dangerous()),
+            None => {
+                tracing::warn!(
+                    "which credentials are good is forgotten with this process, and they stay good at the pretended \
+                     upstream then: --credential-ledger FILE writes it down (§14)"
+                );
+                builder.credentials(fixture, MemoryLedger::dangerous())
+            }
         });
     }
     match (&gateway.litellm_url, ledger) {

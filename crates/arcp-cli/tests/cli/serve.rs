@@ -125,21 +125,37 @@ fn who_listens_where_others_can_listen_too_is_told_what_that_means() {
     let calls = dir.path().join("calls");
     let calls = calls.to_str().unwrap();
     let serve = |arguments: &[&str]| {
-        let mut child = arcp()
-            .args(["serve", "--fixtures", "--token", "s3cret=alice", "--listen", "0.0.0.0:0"])
-            .args(["--fixture-gateway", calls])
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let said: Vec<_> = lines.take_while(|line| !line.starts_with("listening on ")).collect();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        said.join("\n")
+        said(&[&["--listen", "0.0.0.0:0", "--fixture-gateway", calls], arguments].concat())
     };
     let plain = serve(&[]);
     assert!(plain.contains("--behind-tls") && plain.contains("to clients on this machine only"), "{plain}");
     let behind = serve(&["--behind-tls"]);
     assert!(!behind.contains("in the clear") && !behind.contains("this machine"), "{behind}");
+}
+
+#[test]
+fn who_keeps_no_ledger_is_told_what_that_means() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (calls, ledger) = (path("calls"), path("ledger"));
+    let gateway = ["--listen", "127.0.0.1:0", "--fixture-gateway", &calls];
+    let forgetful = said(&gateway);
+    assert!(forgetful.contains("WARN") && forgetful.contains("--credential-ledger"), "{forgetful}");
+    let kept = said(&[&gateway[..], &["--credential-ledger", &ledger]].concat());
+    assert!(!kept.contains("WARN"), "{kept}");
+}
+
+/// What `arcp serve` says before it listens.
+fn said(arguments: &[&str]) -> String {
+    let mut child = arcp()
+        .args(["serve", "--fixtures", "--token", "s3cret=alice"])
+        .args(arguments)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let said: Vec<_> = lines.take_while(|line| !line.starts_with("listening on ")).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    said.join("\n")
 }
