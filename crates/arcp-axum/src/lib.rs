@@ -19,6 +19,11 @@
 //! Browsers send an `Origin`; a request that has one is refused with 403 unless [`Mount::allow_origin`] names it, so that no
 //! web page can reach a runtime through its visitor's browser. Programs send none and are let through to `session.hello`.
 //!
+//! Credentials (§9.8) are sent to clients on this machine. Who asks is known where requests have a
+//! [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo), as they have from [`Server`]; whether they came over TLS is not:
+//! say so with [`RuntimeBuilder::behind_tls`](arcp_runtime::RuntimeBuilder::behind_tls). To anybody else
+//! `provisioned_credentials` is not offered.
+//!
 //! [`Server`] serves a router over TCP with the time limits that a runtime wants before a peer is known; `axum::serve` works
 //! as well.
 

@@ -1,11 +1,13 @@
 //! The route: from an HTTP request to a session's connection.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arcp_runtime::{Health, Runtime};
+use arcp_transport::Peer;
 use arcp_transport_ws::{WsConfig, WsTransport, handshake};
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use http::{HeaderMap, StatusCode, header};
@@ -70,13 +72,14 @@ impl Mount {
                 return refusal.response().map(|()| Body::from(text));
             }
         };
+        let peer = peer_of(&request);
         let upgrade = hyper::upgrade::on(&mut request);
         let (runtime, config) = (self.runtime.clone(), self.config);
         tokio::spawn(async move {
             match upgrade.await {
                 Ok(upgraded) => {
                     let transport = WsTransport::server(TokioIo::new(upgraded), config).await;
-                    let serving = runtime.serve(Box::pin(transport));
+                    let serving = runtime.serve(Box::pin(transport), peer);
                     drop(runtime); // its owners decide how long it lives, not its clients
                     serving.await;
                 }
@@ -92,4 +95,10 @@ impl Mount {
             origin.is_ok_and(|origin| self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)))
         })
     }
+}
+
+/// Who asks, as far as the server tells. Whether a request came over TLS no server does.
+fn peer_of(request: &Request) -> Peer {
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| *address);
+    Peer { address, secure: address.is_some_and(|address| address.ip().to_canonical().is_loopback()) }
 }

@@ -29,9 +29,9 @@ pub(crate) struct Gateway {
     #[arg(long, value_name = "URL", requires = "credential_ledger")]
     litellm_url: Option<String>,
 
-    /// Say that clients reach this runtime by TLS only, which something in front of it ends. Without that, real credentials are
-    /// given out at a loopback address only (§14).
-    #[arg(long, requires = "litellm_url")]
+    /// Say that clients reach this runtime by TLS only, which something in front of it ends. Without that, credentials are
+    /// given out to clients on this machine only (§14).
+    #[arg(long)]
     behind_tls: bool,
 
     /// Where it is written down which credentials may still be good at the upstream, so that they are revoked after a crash.
@@ -40,20 +40,26 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Checks that credentials do not cross a network in the clear.
-    pub(crate) fn check_listener(&self, address: SocketAddr) -> Result<(), Failure> {
-        if self.litellm_url.is_none() || self.behind_tls || address.ip().is_loopback() {
-            return Ok(());
+    /// Says what it means to listen where others can listen too.
+    pub(crate) fn warn_of(&self, address: SocketAddr) {
+        if self.behind_tls || address.ip().is_loopback() {
+            return;
         }
-        Err(Failure::usage(format!(
-            "--litellm-url: credentials would cross the network in the clear at {address} (§14): listen at a loopback \
-             address, or put TLS in front and say --behind-tls"
-        )))
+        tracing::warn!(%address, "tokens cross the network in the clear: put TLS in front, and say --behind-tls (§4, §14)");
+        if self.fixture_gateway.is_some() || self.litellm_url.is_some() {
+            tracing::warn!("credentials are given out to clients on this machine only");
+        }
     }
 }
 
 /// Has jobs given credentials, if that is wanted.
-pub(crate) fn add<A>(builder: RuntimeBuilder<A>, gateway: &Gateway) -> Result<RuntimeBuilder<A>, Failure> {
+pub(crate) fn add<A>(
+    mut builder: RuntimeBuilder<A>,
+    gateway: &Gateway,
+) -> Result<RuntimeBuilder<A>, Failure> {
+    if gateway.behind_tls {
+        builder = builder.behind_tls();
+    }
     let ledger = gateway.credential_ledger.as_ref().map(FileLedger::open).transpose();
     let ledger = ledger.map_err(|error| Failure::new(exit::USAGE, error))?;
     if let Some(path) = &gateway.fixture_gateway {
@@ -63,7 +69,13 @@ pub(crate) fn add<A>(builder: RuntimeBuilder<A>, gateway: &Gateway) -> Result<Ru
         let fixture = fixture.failing_revocations(gateway.fixture_gateway_fail);
         return Ok(match ledger {
             Some(ledger) => builder.credentials(fixture, ledger),
-            None => builder.credentials(fixture, MemoryLedger::dangerous()),
+            None => {
+                tracing::warn!(
+                    "which credentials are good is forgotten with this process, and they stay good at the pretended \
+                     upstream then: --credential-ledger FILE writes it down (§14)"
+                );
+                builder.credentials(fixture, MemoryLedger::dangerous())
+            }
         });
     }
     match (&gateway.litellm_url, ledger) {

@@ -147,10 +147,7 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     let server = server.with_context(|| format!("cannot listen at {}", serve.listen));
     let server = server.map_err(|error| Failure::new(exit::USAGE, error))?;
     let address = server.local_addr()?;
-    serve.gateway.check_listener(address)?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "tokens and credentials cross the network in the clear: put TLS in front (§4, §14)");
-    }
+    serve.gateway.warn_of(address);
     announce(address)?;
 
     let (stopping, patience) = (runtime.clone(), Duration::from_secs(serve.drain));

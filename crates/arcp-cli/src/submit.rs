@@ -28,7 +28,8 @@ pub(crate) struct Submit {
     #[arg(long, value_name = "JSON|@FILE|-")]
     lease: Option<String>,
 
-    /// How much it may spend, such as USD:5; repeatable. It is the same as a cost.budget in --lease.
+    /// How much it may spend, such as USD:5; repeatable. It is the same as a cost.budget in --lease, which must not name the
+    /// same currency.
     #[arg(long, value_name = "CURRENCY:AMOUNT")]
     budget: Vec<BudgetAmount>,
 
@@ -61,8 +62,7 @@ pub(crate) struct Submit {
 pub(crate) async fn run(submit: Submit) -> Result<(), Failure> {
     let input = input_of(&submit.input)?;
     let lease = submit.lease.as_deref().map_or_else(|| Ok(Lease::empty()), lease_of)?;
-    let budget = submit.budget.iter().map(ToString::to_string);
-    let lease = budget.fold(lease, |lease, amount| lease.grant(namespace::COST_BUDGET, amount));
+    let lease = with_budget(lease, &submit.budget)?;
     let mut show = Show::new(submit.json);
     let client = submit.runtime.connect(None).await?;
     let mut request = client.submit(&submit.agent).input(&input).lease(lease);
@@ -119,6 +119,17 @@ fn lease_of(lease: &str) -> Result<Lease, Failure> {
     };
     let decoded = Json::parse(text).and_then(|json| json.decode());
     decoded.map_err(|error| Failure::usage(format!("--lease: {error}")))
+}
+
+/// Amounts of one currency would add up (§9.6), which nobody means who says it in two places.
+fn with_budget(lease: Lease, budget: &[BudgetAmount]) -> Result<Lease, Failure> {
+    let named = lease.budget().ok().flatten().unwrap_or_default(); // what is no amount is for the runtime to refuse
+    let twice = budget.iter().find(|amount| named.remaining(amount.currency.as_str()).is_some());
+    if let Some(BudgetAmount { currency, .. }) = twice {
+        let message = format!("--budget: --lease has a cost.budget in {currency} already: use one of them");
+        return Err(Failure::usage(message));
+    }
+    Ok(budget.iter().fold(lease, |lease, amount| lease.grant(namespace::COST_BUDGET, amount.to_string())))
 }
 
 /// The text of a file that an option names.

@@ -12,6 +12,7 @@ mod handshake;
 mod heartbeat;
 mod idempotency;
 mod job;
+mod lend;
 mod listing;
 mod log;
 mod provision;
@@ -42,6 +43,7 @@ pub use delegate::{Child, Delegation, NotDelegated};
 pub use event::{Event, JobSpec, StopCause};
 pub use handshake::AuthenticationError;
 pub use job::{EmitError, Flow, Outcome};
+pub use lend::{Constraint, NotConstrained};
 pub use log::{Draft, Entry, JobHead};
 pub use recovered::{Image, Recovered, RecoveredJob, RecoveredSession};
 pub use restore::RestoreError;
@@ -54,6 +56,7 @@ use self::connection::{Connection, Phase};
 use self::connections::Connections;
 use self::idempotency::Keys;
 use self::job::Job;
+use self::lend::Borrowed;
 use self::provision::Provision;
 use self::session::Next;
 use self::sessions::Sessions;
@@ -105,6 +108,8 @@ pub struct Runtime {
     job_ids: HashMap<JobId, JobKey>,
     /// Jobs that are to be once they have their credentials.
     provisions: BTreeMap<JobKey, Provision>,
+    /// What credentials may spend, or are to, of what those of other jobs might.
+    borrowed: BTreeMap<JobKey, Borrowed>,
     /// Jobs that have ended, in the order of their ends.
     finished: VecDeque<JobKey>,
     /// Jobs that have ended and whose logs are kept, in the order of their ends.
@@ -138,6 +143,7 @@ impl Runtime {
             jobs: BTreeMap::new(),
             job_ids: HashMap::new(),
             provisions: BTreeMap::new(),
+            borrowed: BTreeMap::new(),
             finished: VecDeque::new(),
             history_of_ended: VecDeque::new(),
             history_bytes: 0,
@@ -172,10 +178,15 @@ impl Runtime {
     }
 
     /// A peer has connected. It has the handshake timeout to introduce itself.
-    pub fn handle_connected(&mut self, now: Now) -> ConnectionKey {
+    ///
+    /// A connection is `secure` if nobody between its ends can read it: it is encrypted, or never leaves this machine. No value
+    /// of a credential is sent over any other (§14): what is opened over it does not have the feature, and a session that has
+    /// it is not resumed over it.
+    pub fn handle_connected(&mut self, now: Now, secure: bool) -> ConnectionKey {
         let key = ConnectionKey(self.next_key());
         let deadline = now.monotonic + self.config.limits.handshake_timeout;
-        self.connections.insert(key, Connection::new(now.monotonic, deadline));
+        self.connections
+            .insert(key, Connection::new(now.monotonic, deadline, secure || self.config.behind_tls));
         self.timers.set(deadline, Timer::Handshake(key));
         if self.shutting_down {
             self.close(key, Close::GoingAway);
@@ -252,6 +263,7 @@ impl Runtime {
                 Timer::MaxRuntime(job) => self.stop(now, job, StopCause::TimedOut, None),
                 Timer::LeaseExpiry(job) => self.stop(now, job, StopCause::LeaseExpired, None),
                 Timer::Grace(job) => self.grace_is_over(now, job),
+                Timer::Loan(job) => self.loan_is_late(now, job),
                 Timer::OldestKey => self.forget_keys(now.monotonic),
             }
         }

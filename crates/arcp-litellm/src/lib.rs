@@ -35,6 +35,12 @@
 //! `/key/update` takes the money from the earlier one and tells what was spent with it, so that no rotation makes a budget
 //! larger; if no other key can be made it is given back.
 //!
+//! A child that is given part of its parent's budget has a key of its own, and `/key/update` takes as much from the key of its
+//! parent before that is made: `max_budget` becomes what it was less that part, and no more than what was spent with the key
+//! and what the job has left together. When the child has ended, `/key/update` takes the money from its key, which tells what
+//! was spent, `/key/delete` deletes it, and another `/key/update` gives the rest to the parent's. What the proxy has not
+//! counted by then, since a call is still on its way, is not seen.
+//!
 //! When the proxy tells an agent that a budget is exhausted or a model is not allowed, [`refusal`] makes the error of it in
 //! which the job should end (§13.7).
 
@@ -47,9 +53,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arcp_runtime::credentials::{
-    CredentialOrder, CredentialProvisioner, Issued, Outstanding, ProvisionError,
+    CredentialChange, CredentialOrder, CredentialProvisioner, Issued, Outstanding, ProvisionError,
 };
-use arcp_runtime::proto::{Amount, BearerToken, CredentialConstraints, CredentialValue, Timestamp};
+use arcp_runtime::proto::{
+    Amount, BearerToken, Budget, BudgetAmount, CredentialConstraints, CredentialValue, Timestamp,
+};
 use url::{Host, Url};
 
 use crate::api::{Api, Generate, Metadata, Update};
@@ -149,6 +157,22 @@ impl LiteLlm {
             .constraints(constraints))
     }
 
+    /// Changes what may be spent with a key altogether. Returns what was.
+    async fn limit(
+        &self,
+        handle: &str,
+        value: &CredentialValue,
+        max_budget: Amount,
+    ) -> Result<Amount, ProvisionError> {
+        let updated = self.api.update(&Update { key: value.expose(), max_budget }).await;
+        if let Some(key) = self.keys().get_mut(handle) {
+            // Nobody knows whether it was done, if it failed: the lesser one is on the safe side.
+            let before = key.max_budget.filter(|_| updated.is_err());
+            key.max_budget = Some(before.map_or(max_budget, |before| before.min(max_budget)));
+        }
+        updated
+    }
+
     /// Takes the money from a key, and tells what is left of it.
     async fn freeze(
         &self,
@@ -201,6 +225,19 @@ impl CredentialProvisioner for LiteLlm {
             self.thaw(&value, max_budget).await;
         }
         issued
+    }
+
+    async fn constrain(&self, change: &CredentialChange) -> Result<Budget, ProvisionError> {
+        let Some(limit) = change.limit.remaining(USD) else { return Ok(Budget::default()) };
+        let value = self.keys().get(&change.handle).map(|key| key.value.clone());
+        let value = value.ok_or_else(|| ProvisionError::Permanent("key is none of this run".into()))?;
+        let mut spent = self.limit(&change.handle, &value, limit).await?;
+        let most = change.most(USD, spent).unwrap_or(limit).max(Amount::ZERO);
+        if most < limit {
+            spent = self.limit(&change.handle, &value, most).await?;
+        }
+        let currency = USD.parse().map_err(|error| ProvisionError::Permanent(Box::new(error)))?;
+        Ok([BudgetAmount { currency, amount: spent }].into_iter().collect())
     }
 
     async fn revoke(&self, credential: &Outstanding) -> Result<(), ProvisionError> {

@@ -251,6 +251,22 @@ impl Budget {
     pub fn set(&mut self, currency: Currency, amount: Amount) {
         self.0.insert(currency, amount);
     }
+
+    /// As the patterns of `cost.budget` in a lease are written (§9.6).
+    pub fn patterns(&self) -> Vec<String> {
+        self.iter().map(|(currency, amount)| format!("{currency}:{amount}")).collect()
+    }
+
+    /// Both together, counter by counter.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let mut sum = self.clone();
+        for (currency, amount) in &other.0 {
+            let counter = sum.0.entry(currency.clone()).or_insert(Amount::ZERO);
+            *counter = counter.plus(*amount);
+        }
+        sum
+    }
 }
 
 impl FromIterator<BudgetAmount> for Budget {

@@ -34,6 +34,7 @@ pub struct RuntimeBuilder<Authentication = Unauthenticated> {
     observation: Arc<dyn ObservationPolicy>,
     models: ModelPolicy,
     credentials: Option<Credentials>,
+    behind_tls: bool,
     agents: Vec<(String, Arc<dyn ErasedAgent>)>,
     defaults: Vec<String>,
     state: PhantomData<Authentication>,
@@ -74,6 +75,7 @@ impl RuntimeBuilder<Unauthenticated> {
             observation: Arc::new(SamePrincipal),
             models: ModelPolicy::default(),
             credentials: None,
+            behind_tls: false,
             agents: Vec::new(),
             defaults: Vec::new(),
             state: PhantomData,
@@ -104,7 +106,8 @@ impl Dangerous {
 
 impl<Authentication> RuntimeBuilder<Authentication> {
     fn authenticated(self, authenticator: Arc<dyn ErasedAuthenticator>) -> RuntimeBuilder<Authenticated> {
-        let Self { identity, limits, store, observation, models, credentials, agents, defaults, .. } = self;
+        let Self { identity, limits, store, observation, models, .. } = self;
+        let Self { credentials, behind_tls, agents, defaults, .. } = self;
         RuntimeBuilder {
             identity,
             limits,
@@ -113,6 +116,7 @@ impl<Authentication> RuntimeBuilder<Authentication> {
             observation,
             models,
             credentials,
+            behind_tls,
             agents,
             defaults,
             state: PhantomData,
@@ -166,6 +170,15 @@ impl<Authentication> RuntimeBuilder<Authentication> {
         self
     }
 
+    /// Says that clients reach this runtime by TLS only, which something in front of it ends. Then every connection is trusted
+    /// with the values of credentials (§14); otherwise those whose peer is [`secure`](arcp_transport::Peer::secure) are, as it
+    /// is over TLS and on this machine, and to others `provisioned_credentials` is not offered.
+    #[must_use]
+    pub fn behind_tls(mut self) -> Self {
+        self.behind_tls = true;
+        self
+    }
+
     /// What a lease that does not name `model.use` means (§9.7): any model, if nothing is said.
     #[must_use]
     pub fn models(mut self, policy: ModelPolicy) -> Self {
@@ -212,6 +225,7 @@ impl RuntimeBuilder<Authenticated> {
         config.limits = self.limits;
         config.observation = self.observation;
         config.models = self.models;
+        config.behind_tls = self.behind_tls;
         if let Some((_, ledger)) = &self.credentials {
             if !ledger.survives() && !ledger.accepts_loss() {
                 return Err(BuildError::ForgetfulLedger);

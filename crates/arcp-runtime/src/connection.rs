@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arcp_core::Incoming;
 use arcp_core::runtime::{BrokenFrame, Close, ConnectionKey, Transmit};
-use arcp_transport::{BoxTransport, CloseCode, CloseFrame, Frame, TransportError};
+use arcp_transport::{BoxTransport, CloseCode, CloseFrame, Frame, Peer, TransportError};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::Notify;
@@ -42,9 +42,9 @@ impl Drop for Connected {
 }
 
 /// Carries a connection until either side is through with it.
-pub(crate) async fn serve(driver: Arc<Driver>, transport: BoxTransport) {
+pub(crate) async fn serve(driver: Arc<Driver>, transport: BoxTransport, peer: Peer) {
     driver.opened().await;
-    let (key, signals) = driver.connect();
+    let (key, signals) = driver.connect(peer.secure);
     let connected = Connected { driver, key, signals };
     let (mut sink, stream) = transport.split();
     let (goodbye, deadline) = {

@@ -286,11 +286,6 @@ impl JobContext {
         self.control.released().await;
     }
 
-    /// Held while a credential of the job is rotated.
-    pub(crate) fn rotating(&self) -> &tokio::sync::Mutex<()> {
-        &self.control.rotating
-    }
-
     pub(crate) fn driver(&self) -> &Arc<Driver> {
         &self.driver
     }

@@ -9,13 +9,18 @@
 //! 2. a job begins once it has its credential; without one it is refused, and has never been;
 //! 3. when the job ends, in whatever way, the credential is revoked by its handle, again and again until it is gone, also by
 //!    the next run of the runtime;
-//! 4. what the upstream refuses to revoke is an error in the log (target `arcp::audit`), counted by
+//! 4. what a child may spend with its credential is first taken from that of the job whose money it is, and given back after
+//!    the child's was revoked, as far as the upstream says that it was not spent;
+//! 5. what the upstream refuses to revoke is an error in the log (target `arcp::audit`), counted by
 //!    [`Runtime::outstanding_credentials`](crate::Runtime::outstanding_credentials), and stays in the ledger.
 //!
-//! Credentials cross the wire to the job's client: serve them over TLS, or on one machine, and nowhere else (§14).
+//! Credentials cross the wire to the job's client over TLS or on one machine, and nowhere else (§14): to a session over any other
+//! connection the feature is not offered, unless [`RuntimeBuilder::behind_tls`](crate::RuntimeBuilder::behind_tls) says that
+//! something in front ends TLS. A proxy on this machine is taken for the client that it speaks for.
 
 mod context;
 mod custody;
+mod family;
 mod file;
 mod ledger;
 mod memory;
@@ -25,8 +30,8 @@ use std::future::Future;
 use arcp_core::Principal;
 use arcp_core::runtime::{JobSpec, ResolvedAgent};
 use arcp_proto::{
-    Budget, Credential, CredentialConstraints, CredentialId, CredentialValue, ErrorCode, ErrorPayload, JobId,
-    Timestamp,
+    Amount, Budget, Credential, CredentialConstraints, CredentialId, CredentialValue, ErrorCode,
+    ErrorPayload, JobId, Timestamp,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -67,6 +72,23 @@ pub trait CredentialProvisioner: Send + Sync + 'static {
         self.issue(order)
     }
 
+    /// Has a credential that is out hold to less than before, or to more again, because of what children are given (§9.8.3):
+    /// from now on no more than the change says may be spent with it. Returns what has been spent with it so far, in the
+    /// currencies of which the upstream tells that; what is unspent in any other is not given back to anybody.
+    ///
+    /// A change may be made twice, and the last one counts. It never comes while the credential is being rotated.
+    ///
+    /// # Errors
+    /// A child for which something was to be taken is refused then. After [`ProvisionError::Transient`] it is tried again to
+    /// give back. With [`ProvisionError::Unsupported`], which is the answer if nothing is said, a child has no credential of
+    /// its own: two would be good for more than their lease.
+    fn constrain(
+        &self,
+        _change: &CredentialChange,
+    ) -> impl Future<Output = Result<Budget, ProvisionError>> + Send {
+        std::future::ready(Err(ProvisionError::Unsupported))
+    }
+
     /// Has a credential revoked. One that the upstream does not know, or no longer, is revoked.
     ///
     /// # Errors
@@ -92,8 +114,8 @@ pub struct CredentialOrder {
     pub principal: Principal,
     /// Which agent it runs.
     pub agent: ResolvedAgent,
-    /// What remains of the job's budget, and may be spent with the credential; empty if nobody counts. A job that draws on the
-    /// budget of the job that delegated to it has what remains there.
+    /// What may be spent with the credential: what remains of the job's budget, and no more than is left of that of the
+    /// credential whose place it takes; empty if nobody counts.
     pub budget: Budget,
     /// Patterns of the models that may be used; `None` if any may.
     pub models: Option<Vec<String>>,
@@ -103,7 +125,7 @@ pub struct CredentialOrder {
 
 impl CredentialOrder {
     /// The order for one generation of a job's credential; the first is 1.
-    pub(crate) fn new(spec: &JobSpec, credential_id: CredentialId, generation: u32) -> Self {
+    pub(crate) fn new(spec: &JobSpec, budget: Budget, credential_id: CredentialId, generation: u32) -> Self {
         Self {
             handle: format!("{credential_id}.{generation}"),
             replaces: None,
@@ -112,7 +134,7 @@ impl CredentialOrder {
             parent_job_id: spec.parent_job_id.clone(),
             principal: spec.principal.clone(),
             agent: spec.agent.clone(),
-            budget: spec.authority.remaining(),
+            budget,
             models: spec.authority.models(),
             expires_at: spec.lease_constraints.expires_at,
         }
@@ -126,10 +148,8 @@ impl CredentialOrder {
     /// All of it, as [`Credential::constraints`] shows what the upstream enforces. An upstream that enforces less must say
     /// less.
     pub fn constraints(&self) -> CredentialConstraints {
-        let budget: Vec<String> =
-            self.budget.iter().map(|(currency, amount)| format!("{currency}:{amount}")).collect();
         CredentialConstraints {
-            cost_budget: (!budget.is_empty()).then_some(budget),
+            cost_budget: (!self.budget.is_empty()).then(|| self.budget.patterns()),
             model_use: self.models.clone(),
             expires_at: self.expires_at,
         }
@@ -144,6 +164,45 @@ impl CredentialOrder {
             since,
             unrevocable: None,
         }
+    }
+}
+
+/// What a credential that is out is to be good for from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialChange {
+    /// What the upstream knows it by.
+    pub handle: String,
+    /// What its job knows it by.
+    pub credential_id: CredentialId,
+    /// The job.
+    pub job_id: JobId,
+    /// The most that may be spent with it altogether, what has been spent included. It names the currencies that the
+    /// credential's constraints have named.
+    pub limit: Budget,
+    /// What the job has left in these currencies: no more than that may be spent from now on, whatever `limit` says.
+    pub remaining: Budget,
+}
+
+impl CredentialChange {
+    pub(crate) fn new(credential: &Outstanding, limit: Budget, remaining: Budget) -> Self {
+        let Outstanding { handle, credential_id, job_id, .. } = credential.clone();
+        Self { handle, credential_id, job_id, limit, remaining }
+    }
+
+    /// That nothing more may be spent with it.
+    pub(crate) fn nothing(credential: &Outstanding, currencies: &Budget) -> Self {
+        let none = currencies.iter().fold(Budget::default(), |mut none, (currency, _)| {
+            none.set(currency.clone(), Amount::ZERO);
+            none
+        });
+        Self::new(credential, none.clone(), none)
+    }
+
+    /// The most that may have been spent with it in the end, when `spent` has been until now; `None` if the credential does not
+    /// carry the currency.
+    pub fn most(&self, currency: &str, spent: Amount) -> Option<Amount> {
+        let limit = self.limit.remaining(currency)?;
+        Some(self.remaining.remaining(currency).map_or(limit, |remaining| limit.min(spent.plus(remaining))))
     }
 }
 
@@ -209,6 +268,9 @@ pub enum ProvisionError {
     /// It refuses, for want of money. Nothing was issued.
     #[error("upstream has no budget left for it")]
     BudgetExhausted(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// There is no such thing here. Nothing was done.
+    #[error("upstream cannot do it")]
+    Unsupported,
 }
 
 impl ProvisionError {
@@ -216,7 +278,7 @@ impl ProvisionError {
     pub fn payload(&self) -> ErrorPayload {
         match self {
             Self::BudgetExhausted(_) => ErrorPayload::new(ErrorCode::BudgetExhausted, self.to_string()),
-            Self::Transient(_) | Self::Permanent(_) => unavailable(),
+            Self::Transient(_) | Self::Permanent(_) | Self::Unsupported => unavailable(),
         }
     }
 }
@@ -230,6 +292,8 @@ pub(crate) trait ErasedProvisioner: Send + Sync + 'static {
     fn wants(&self, order: &CredentialOrder) -> bool;
     fn issue<'a>(&'a self, order: &'a CredentialOrder) -> BoxFuture<'a, Result<Issued, ProvisionError>>;
     fn rotate<'a>(&'a self, order: &'a CredentialOrder) -> BoxFuture<'a, Result<Issued, ProvisionError>>;
+    fn constrain<'a>(&'a self, change: &'a CredentialChange)
+    -> BoxFuture<'a, Result<Budget, ProvisionError>>;
     fn revoke<'a>(&'a self, credential: &'a Outstanding) -> BoxFuture<'a, Result<(), ProvisionError>>;
 }
 
@@ -244,6 +308,13 @@ impl<P: CredentialProvisioner> ErasedProvisioner for P {
 
     fn rotate<'a>(&'a self, order: &'a CredentialOrder) -> BoxFuture<'a, Result<Issued, ProvisionError>> {
         CredentialProvisioner::rotate(self, order).boxed()
+    }
+
+    fn constrain<'a>(
+        &'a self,
+        change: &'a CredentialChange,
+    ) -> BoxFuture<'a, Result<Budget, ProvisionError>> {
+        CredentialProvisioner::constrain(self, change).boxed()
     }
 
     fn revoke<'a>(&'a self, credential: &'a Outstanding) -> BoxFuture<'a, Result<(), ProvisionError>> {

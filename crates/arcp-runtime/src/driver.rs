@@ -126,9 +126,6 @@ impl Driver {
         };
         let health = watch::Sender::new(Health::Starting);
         let (executor, tasks) = (Handle::current(), TaskTracker::new());
-        let custody = credentials.map(|(provisioner, ledger)| {
-            Custody::new(provisioner, ledger, health.subscribe(), executor.clone(), tasks.clone())
-        });
         Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
             this: Weak::clone(this),
@@ -137,7 +134,10 @@ impl Driver {
             authenticator,
             store,
             earlier: Notify::new(),
-            custody,
+            custody: credentials.map(|(provisioner, ledger)| {
+                let (this, health) = (Weak::clone(this), health.subscribe());
+                Custody::new(provisioner, ledger, this, health, executor.clone(), tasks.clone())
+            }),
             health,
             failure: OnceLock::new(),
             committed: watch::Sender::new(0),
@@ -297,9 +297,9 @@ impl Driver {
         self.tasks.close();
     }
 
-    pub(crate) fn connect(&self) -> (ConnectionKey, Arc<Signals>) {
+    pub(crate) fn connect(&self, secure: bool) -> (ConnectionKey, Arc<Signals>) {
         self.with_state(|state, now| {
-            let key = state.machine.handle_connected(now);
+            let key = state.machine.handle_connected(now, secure);
             let signals = Arc::new(Signals::default());
             state.links.insert(key, Link { signals: Arc::clone(&signals), authentication: None });
             (key, signals)
@@ -369,6 +369,11 @@ impl Driver {
                 }
             }
             Event::Provision(spec) => self.provision(*spec),
+            Event::Constrain(job) => {
+                if let Some(custody) = &self.custody {
+                    custody.constrain(job);
+                }
+            }
             Event::Revoke(job) => {
                 if let Some(custody) = &self.custody {
                     custody.revoke_all(job);
@@ -409,7 +414,11 @@ impl Driver {
         self.tasks.spawn_on(
             async move {
                 let outcome = custody.issue(&spec).await;
+                let failed = outcome.is_err();
                 driver.with(|machine, now| machine.handle_provisioned(now, spec.job, outcome));
+                if failed {
+                    custody.report_unissued(spec.job);
+                }
             },
             &self.executor,
         );

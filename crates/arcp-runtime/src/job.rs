@@ -20,8 +20,6 @@ pub(crate) struct JobControl {
     /// Whether the agent must not emit for now.
     held: AtomicBool,
     released: Notify,
-    /// Credentials are rotated one at a time: each rotation revokes what it found.
-    pub(crate) rotating: tokio::sync::Mutex<()>,
 }
 
 impl JobControl {
@@ -31,7 +29,6 @@ impl JobControl {
             cause: OnceLock::new(),
             held: AtomicBool::new(false),
             released: Notify::new(),
-            rotating: tokio::sync::Mutex::new(()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_core::runtime::{Config, ResolvedAgent, Runtime as Machine};
-use arcp_transport::{BoxTransport, Listener};
+use arcp_transport::{BoxTransport, Listener, Peer};
 use tokio::task::AbortHandle;
 
 use crate::agent::ErasedAgent;
@@ -82,15 +82,16 @@ impl Runtime {
         Self(Arc::new(Owner { driver, timer }))
     }
 
-    /// Serves one connection until either side is through with it.
+    /// Serves one connection until either side is through with it. Credentials are sent over it only if its peer is
+    /// [`secure`](Peer::secure), or the runtime is [behind TLS](RuntimeBuilder::behind_tls).
     ///
     /// The sessions and jobs that the connection carried live on when this returns, and when its future is dropped. The
     /// future does not keep the runtime alive.
-    pub fn serve(&self, transport: BoxTransport) -> impl Future<Output = ()> + Send + use<> {
+    pub fn serve(&self, transport: BoxTransport, peer: Peer) -> impl Future<Output = ()> + Send + use<> {
         let driver = Arc::clone(&self.0.driver);
         async move {
             let tasks = driver.tasks().clone();
-            tasks.track_future(connection::serve(driver, transport)).await;
+            tasks.track_future(connection::serve(driver, transport, peer)).await;
         }
     }
 
@@ -110,7 +111,7 @@ impl Runtime {
             let (transport, peer) = accepted?;
             tracing::debug!(?peer, "connection accepted");
             let driver = Arc::clone(&self.0.driver);
-            self.0.driver.tasks().spawn(connection::serve(driver, transport));
+            self.0.driver.tasks().spawn(connection::serve(driver, transport, peer));
         }
     }
 

@@ -8,15 +8,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use arcp_runtime::credentials::{
-    CredentialOrder, CredentialProvisioner, Issued, Outstanding, ProvisionError,
+    CredentialChange, CredentialOrder, CredentialProvisioner, Issued, Outstanding, ProvisionError,
 };
-use arcp_runtime::proto::{CredentialConstraints, CredentialId, JobId, Timestamp};
+use arcp_runtime::proto::{Amount, Budget, CredentialConstraints, CredentialId, JobId, Timestamp};
 use arcp_runtime::{AgentError, JobContext};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Issues a credential for every job, and appends a line of JSON to a file for each call that succeeds:
-/// `{"op":"issue"|"rotate"|"revoke","credential_id","job_id","handle","constraints","at"}`. No secret is in it.
+/// Issues a credential for every job, with which nothing is ever spent, and appends a line of JSON to a file for each call that succeeds:
+/// `{"op":"issue"|"rotate"|"constrain"|"revoke","credential_id","job_id","handle","constraints","at"}`. No secret is in it.
 #[derive(Debug)]
 pub struct FixtureGateway(Mutex<State>);
 
@@ -87,6 +87,22 @@ impl CredentialProvisioner for FixtureGateway {
 
     async fn rotate(&self, order: &CredentialOrder) -> Result<Issued, ProvisionError> {
         self.make("rotate", order)
+    }
+
+    async fn constrain(&self, change: &CredentialChange) -> Result<Budget, ProvisionError> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let CredentialChange { handle, credential_id, job_id, limit, .. } = change;
+        let mut constraints = state.issued.get(handle).cloned().unwrap_or_default();
+        let (mut most, mut spent) = (limit.clone(), Budget::default());
+        for (currency, limit) in limit.iter() {
+            most.set(currency.clone(), change.most(currency.as_str(), Amount::ZERO).unwrap_or(limit));
+            spent.set(currency.clone(), Amount::ZERO);
+        }
+        constraints.cost_budget = Some(most.patterns());
+        state.issued.insert(handle.clone(), constraints.clone());
+        let at = Timestamp::from(SystemTime::now());
+        state.write(&Line { op: "constrain", credential_id, job_id, handle, constraints, at })?;
+        Ok(spent)
     }
 
     async fn revoke(&self, credential: &Outstanding) -> Result<(), ProvisionError> {

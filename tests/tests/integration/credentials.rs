@@ -16,6 +16,7 @@ use arcp_runtime::{
     StaticTokens, Store, StoreError,
 };
 use arcp_testing::{FixtureGateway, with_fixtures};
+use axum::extract::ConnectInfo;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
@@ -120,6 +121,11 @@ async fn children_have_credentials_of_their_own() {
     let child = &result["child_job_id"];
     all_revoked(&runtime).await;
     let calls = calls(&path);
+    let ops: Vec<_> = calls.iter().take(3).map(|call| call["op"].as_str().unwrap()).collect();
+    assert_eq!(ops, ["issue", "constrain", "issue"]);
+    assert_eq!(calls[1]["job_id"], json!(job.id()));
+    assert_eq!(calls[1]["constraints"]["cost.budget"], json!(["USD:1.50"]), "less what the child is given");
+    let calls: Vec<_> = calls.iter().filter(|call| call["op"] != "constrain").collect();
     let of_child: Vec<_> = calls.iter().filter(|call| call["job_id"] == *child).collect();
     assert_eq!((calls.len(), of_child.len()), (6, 4));
     assert_eq!(
@@ -138,6 +144,35 @@ async fn without_a_provisioner_nothing_is_offered_and_nothing_rotated() {
     assert!(!alice.opened().features.contains(&Feature::ProvisionedCredentials));
     let mut job = alice.submit("rotate").await.unwrap();
     assert_eq!(job.result::<Value>().await.unwrap(), json!({ "credential_id": null }));
+}
+
+/// Whether `provisioned_credentials` is offered where a router says that this is who asks.
+async fn is_offered(runtime: RuntimeBuilder<Authenticated>, asks: Option<&str>) -> bool {
+    let dir = tempfile::tempdir().unwrap();
+    let gateway = FixtureGateway::open(dir.path().join("calls")).unwrap();
+    let runtime = runtime.credentials(gateway, MemoryLedger::dangerous()).build().unwrap();
+    let mut router = axum::Router::new().route("/arcp", arcp_axum::serve(runtime));
+    if let Some(asks) = asks {
+        let asks = SocketAddr::new(asks.parse().unwrap(), 0);
+        router = router.layer(axum::Extension(ConnectInfo(asks)));
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let alice = client(address, "alice").await;
+    alice.opened().features.contains(&Feature::ProvisionedCredentials)
+}
+
+/// Who listens on the way has nothing of it (§14).
+#[tokio::test]
+async fn credentials_are_offered_to_this_machine_and_over_tls() {
+    for local in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+        assert!(is_offered(builder(), Some(local)).await, "{local}");
+    }
+    for distant in [Some("192.0.2.7"), Some("2001:db8::7"), None] {
+        assert!(!is_offered(builder(), distant).await, "{distant:?}");
+        assert!(is_offered(builder().behind_tls(), distant).await, "{distant:?}");
+    }
 }
 
 const CANARY: &str = "sk-canary";

@@ -40,7 +40,7 @@ impl Pipes {
         let (their_stdout, our_reader) = duplex(self.capacity);
         let (our_writer, their_stdin) = duplex(self.capacity);
         let theirs = StdioTransport::new(their_stdin, their_stdout, StdioConfig::server());
-        tokio::spawn(self.runtime.serve(Box::pin(theirs)));
+        tokio::spawn(self.runtime.serve(Box::pin(theirs), arcp_transport::Peer::LOCAL));
         let first = self.links.fetch_add(1, Ordering::Relaxed) == 0;
         let our_reader = our_reader.take(if first { self.cut } else { u64::MAX });
         let ours = StdioTransport::new(our_reader, our_writer, StdioConfig::client());

@@ -8,15 +8,16 @@ use std::time::Duration;
 use arcp_client::proto::event::ToolOutcome;
 use arcp_client::proto::{ErrorCode, ErrorPayload, Lease};
 use arcp_runtime::http::{HeaderValue, Method, StatusCode};
-use arcp_runtime::{AgentError, JobContext, agent_fn};
+use arcp_runtime::{AgentError, JobContext, Runtime, StaticTokens, agent_fn};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::Response;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-use crate::support::{Ran, code, run};
+use crate::support::{Ran, code, run, token};
 
 /// Long and odd, so that it is found wherever it leaks.
 const SECRET: &str = "secret-canary-a83e";
@@ -25,6 +26,8 @@ const SECRET: &str = "secret-canary-a83e";
 struct Server {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    /// Lets what is held go on.
+    gate: Arc<Semaphore>,
     task: AbortHandle,
 }
 
@@ -37,14 +40,15 @@ struct Seen {
 }
 
 impl Server {
-    /// Answers `/to/<status>?<location>` with that, `/bytes/<n>` with so many bytes, `/never` never, and anything else with `hello`.
+    /// Answers `/to/<status>?<location>` with that, `/held/<status>?<location>` too once it may, `/bytes/<n>` with so many bytes, `/never` never, and anything else with `hello`.
     async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
-        let noted = Arc::clone(&seen);
+        let gate = Arc::new(Semaphore::new(0));
+        let (noted, held) = (Arc::clone(&seen), Arc::clone(&gate));
         let router = Router::new().fallback(move |request: Request| {
-            let noted = Arc::clone(&noted);
+            let (noted, held) = (Arc::clone(&noted), Arc::clone(&held));
             async move {
                 let (parts, body) = request.into_parts();
                 let body = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
@@ -53,11 +57,14 @@ impl Server {
                     parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
                 let path = parts.uri.path().to_owned();
                 noted.lock().unwrap().push(Seen { method: parts.method, path: path.clone(), headers, body });
+                if path.starts_with("/held/") {
+                    held.acquire().await.unwrap().forget();
+                }
                 answer(&path, parts.uri.query().unwrap_or_default()).await
             }
         });
         let task = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
-        Self { address, seen, task }
+        Self { address, seen, gate, task }
     }
 
     fn url(&self, path: &str) -> String {
@@ -92,7 +99,7 @@ async fn answer(path: &str, query: &str) -> Response {
     let response = Response::builder();
     let parts: Vec<&str> = path.split('/').collect();
     match parts[1..] {
-        ["to", status] => {
+        ["to" | "held", status] => {
             response.status(status.parse::<u16>().unwrap()).header("location", query).body(Body::empty())
         }
         ["bytes", bytes] => response.body(Body::from(vec![b'x'; bytes.parse().unwrap()])),
@@ -267,6 +274,38 @@ async fn a_redirect_is_followed_to_what_is_granted_alone() {
     let (texts, _) = fetch(wildcard, &[to(other.url("/private")), to(other.named("/private"))]).await;
     assert_eq!(texts, [DENIED, DENIED]);
     assert_eq!(other.paths(), ["/granted"]);
+}
+
+#[tokio::test]
+async fn a_redirect_that_comes_after_the_end_of_the_job_is_not_followed() {
+    let server = Server::start().await;
+    let (sender, mut left) = tokio::sync::mpsc::channel(1);
+    let leaves = agent_fn(move |ctx: JobContext, url: String| {
+        let sender = sender.clone();
+        async move {
+            let fetching = tokio::spawn({
+                let ctx = ctx.clone();
+                async move { code(&ctx.http().get(url).await) }
+            });
+            drop(sender.send(fetching).await);
+            ctx.stopped().await;
+            Ok::<_, AgentError>(())
+        }
+    });
+    let tokens = StaticTokens::new().token(token("alice"), "alice");
+    let runtime = Runtime::builder().authenticator(tokens).agent("leaves@1", leaves).build().unwrap();
+    let client = crate::support::memory_client(&runtime, "alice").await;
+    let url = server.url("/held/302?/thing");
+    let mut job = client.submit("leaves").input(&url).lease(server.grant()).await.unwrap();
+    let fetching = left.recv().await.unwrap();
+    while server.paths().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    job.cancel().await.unwrap();
+    job.result::<Value>().await.unwrap_err();
+    server.gate.add_permits(1);
+    assert_ne!(fetching.await.unwrap(), "ok");
+    assert_eq!(server.paths(), ["/held/302"], "nothing more was sent");
 }
 
 #[tokio::test]

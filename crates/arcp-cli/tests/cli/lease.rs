@@ -82,6 +82,7 @@ fn a_lease_that_is_none_is_wrong_usage_and_the_place_is_named() {
         (r#"{"fs.read":["relative"]}"#, r#"["fs.read"][0]"#),
         (r#"{"sudo":["*"]}"#, "sudo"),
         (r#"{"cost.budget":["5 USD"]}"#, r#"["cost.budget"][0]"#),
+        (r#"{"fs.read":["/**"],"cost.budget":[]}"#, r#"["cost.budget"]: names no amount"#),
     ] {
         let output = check(lease, &["fs.read", "/a"]);
         exits(&output, 2);
@@ -112,6 +113,14 @@ fn a_budget_and_an_end_are_asked_for_on_the_command_line() {
         serde_json::json!({ "tool.call": ["*"], "cost.budget": ["USD:5", "credits:10"] })
     );
     assert!(result["lease_constraints"]["expires_at"].is_string());
+    // What is said twice is not added up.
+    let lease = r#"{"cost.budget":["USD:5","EUR:1"]}"#;
+    let output = serving.submit(&["whoami", "--lease", lease, "--budget", "USD:3"]).output().unwrap();
+    exits(&output, 2);
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("--budget") && stderr.contains("--lease") && stderr.contains("USD"), "{stderr}");
+    let output = serving.submit(&["whoami", "--lease", lease, "--budget", "credits:3"]).output().unwrap();
+    exits(&output, 0);
     for bad in [["--budget", "5"], ["--expires", "yesterday"], ["--lease", "@/nowhere"]] {
         let output = serving.submit(&["echo", bad[0], bad[1]]).output().unwrap();
         exits(&output, 2);

@@ -1,6 +1,7 @@
 //! `arcp serve`: how it starts, refuses to start, and stops.
 
 use std::io::{BufRead, Write};
+use std::process::Stdio;
 
 use crate::program::{arcp, exits, serve, text};
 
@@ -49,7 +50,7 @@ fn a_token_file_and_a_dev_token_let_people_in() {
 
     let mut child = arcp()
         .args(["serve", "--store", "memory", "--fixtures", "--dev-token", "--listen", "127.0.0.1:0"])
-        .stderr(std::process::Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
@@ -117,7 +118,7 @@ mod stopping {
     use super::*;
     use crate::program::Serving;
     use std::io::Lines;
-    use std::process::{Child, ChildStdout, Stdio};
+    use std::process::{Child, ChildStdout};
 
     fn terminate(serving: &Serving) {
         let kill =
@@ -185,23 +186,42 @@ mod stopping {
 }
 
 #[test]
-fn real_credentials_are_not_given_out_in_the_clear() {
+fn who_listens_where_others_can_listen_too_is_told_what_that_means() {
     let dir = tempfile::tempdir().unwrap();
-    let ledger = dir.path().join("ledger");
-    let mut serve = arcp();
-    serve.args([
-        "serve",
-        "--store",
-        "memory",
-        "--dev-token",
-        "--listen",
-        "0.0.0.0:0",
-        "--litellm-url",
-        "http://127.0.0.1:1",
-    ]);
-    let output =
-        serve.arg("--credential-ledger").arg(&ledger).env("ARCP_LITELLM_KEY", "sk-canary").output().unwrap();
-    exits(&output, 2);
-    let stderr = text(&output.stderr);
-    assert!(stderr.contains("--behind-tls") && !stderr.contains("sk-canary"), "{stderr}");
+    let calls = dir.path().join("calls");
+    let calls = calls.to_str().unwrap();
+    let serve = |arguments: &[&str]| {
+        said(&[&["--listen", "0.0.0.0:0", "--fixture-gateway", calls], arguments].concat())
+    };
+    let plain = serve(&[]);
+    assert!(plain.contains("--behind-tls") && plain.contains("to clients on this machine only"), "{plain}");
+    let behind = serve(&["--behind-tls"]);
+    assert!(!behind.contains("in the clear") && !behind.contains("this machine"), "{behind}");
+}
+
+#[test]
+fn who_keeps_no_ledger_is_told_what_that_means() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (calls, ledger) = (path("calls"), path("ledger"));
+    let gateway = ["--listen", "127.0.0.1:0", "--fixture-gateway", &calls];
+    let forgetful = said(&gateway);
+    assert!(forgetful.contains("WARN") && forgetful.contains("--credential-ledger"), "{forgetful}");
+    let kept = said(&[&gateway[..], &["--credential-ledger", &ledger]].concat());
+    assert!(!kept.contains("WARN"), "{kept}");
+}
+
+/// What `arcp serve` says before it listens.
+fn said(arguments: &[&str]) -> String {
+    let mut child = arcp()
+        .args(["serve", "--store", "memory", "--fixtures", "--token", "s3cret=alice"])
+        .args(arguments)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let said: Vec<_> = lines.take_while(|line| !line.starts_with("listening on ")).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    said.join("\n")
 }

@@ -102,8 +102,8 @@ impl Authority {
     /// What a lease allows from now on.
     ///
     /// # Errors
-    /// [`Denied::Invalid`], naming the place: a pattern or an amount that cannot be read, a namespace that is not known, or
-    /// an end that is not in the future.
+    /// [`Denied::Invalid`], naming the place: a pattern or an amount that cannot be read, a budget without any, a namespace that
+    /// is not known, or an end that is not in the future.
     pub fn new(
         lease: &Lease,
         constraints: &LeaseConstraints,
@@ -358,6 +358,12 @@ impl From<Short> for Denied {
 
 fn parse(lease: &Lease) -> Result<(Grants, Budget), Denied> {
     let grants = Grants::parse(lease).map_err(|error| Denied::Invalid(error.to_string()))?;
+    // No counter would be no limit (§9.6), and an empty list grants nothing anywhere else.
+    if lease.names(namespace::COST_BUDGET) && lease.patterns(namespace::COST_BUDGET).is_empty() {
+        let message =
+            "[\"cost.budget\"]: names no amount: name one, such as USD:5.00, or leave it out to set no limit";
+        return Err(Denied::Invalid(message.to_owned()));
+    }
     if lease.patterns(namespace::COST_BUDGET).len() > MAX_CURRENCIES {
         return Err(Denied::Invalid(format!("[\"cost.budget\"]: more than {MAX_CURRENCIES} amounts")));
     }

@@ -18,6 +18,8 @@ pub struct Census {
     pub timers: usize,
     /// Jobs that wait for their credentials.
     pub provisions: usize,
+    /// Jobs whose credentials spend of others', until they are revoked.
+    pub borrowed: usize,
     /// Sessions that jobs know of as their followers, over all jobs.
     pub followers: usize,
     /// Jobs that sessions know of as followed, over all sessions.
@@ -47,6 +49,7 @@ impl Runtime {
             keys: self.keys.len(),
             timers: self.timers.len(),
             provisions: self.provisions.len(),
+            borrowed: self.borrowed.len(),
             followers: self.jobs.values().map(|job| job.followers.len()).sum(),
             following: self.sessions.iter().map(|session| session.following.len()).sum(),
             waiting: self.sessions.iter().map(|session| session.waiting.len()).sum(),

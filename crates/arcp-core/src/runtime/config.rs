@@ -24,6 +24,8 @@ pub struct Config {
     pub observation: Arc<dyn ObservationPolicy>,
     /// What a lease that does not name `model.use` means.
     pub models: ModelPolicy,
+    /// Whether every connection is secure, as something in front of the runtime ends TLS, whatever its driver can see.
+    pub behind_tls: bool,
     /// The limits.
     pub limits: Limits,
 }
@@ -37,6 +39,7 @@ impl Config {
             features: implemented_features(),
             observation: Arc::new(SamePrincipal),
             models: ModelPolicy::default(),
+            behind_tls: false,
             limits: Limits::default(),
         }
     }

@@ -10,6 +10,8 @@ use crate::time::Instant;
 
 pub(super) struct Connection {
     pub(super) phase: Phase,
+    /// Whether nobody between its ends can read it.
+    pub(super) secure: bool,
     pub(super) handshake_deadline: Instant,
     /// Messages without a number, in order.
     pub(super) answers: VecDeque<Answer>,
@@ -63,9 +65,10 @@ pub(super) struct Introduction {
 }
 
 impl Connection {
-    pub(super) fn new(now: Instant, handshake_deadline: Instant) -> Self {
+    pub(super) fn new(now: Instant, handshake_deadline: Instant, secure: bool) -> Self {
         Self {
             phase: Phase::Hello,
+            secure,
             handshake_deadline,
             answers: VecDeque::new(),
             answer_bytes: 0,

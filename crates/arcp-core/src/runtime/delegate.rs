@@ -113,7 +113,7 @@ impl Runtime {
                 self.count(order.owner, &order.principal);
                 self.tell_changes(now, parent_key, before.as_ref());
                 if child.provisioning {
-                    self.provision(order, None);
+                    self.provision(now, order, None);
                 } else {
                     self.create(now, order, Vec::new());
                     self.announce_child(now, child.job);
@@ -174,8 +174,8 @@ impl Runtime {
         self.check_job_limits(owner, &principal).map_err(NotDelegated::Refused)?;
         let Delegated { authority, lease, constraints } =
             authority.delegate(&lease, &lease_constraints, now)?;
-        // Who draws on another's budget has no key of its own: two keys for the same money could spend it twice.
-        let draws = authority.budget().is_empty() && !authority.remaining().is_empty();
+        // Two credentials for the same money could spend it twice.
+        let draws = self.draws_on_credentials(parent_key, &authority.budget(), &authority.remaining());
         let provisioning = self.provisions_credentials() && !draws;
         let (job, job_id) = self.new_job(now);
         let child = Child {
@@ -244,7 +244,7 @@ impl Runtime {
 
     /// A job is about to end: what it has delegated ends first.
     pub(super) fn end_children(&mut self, now: Now, parent_key: JobKey) {
-        self.abandon_children(parent_key);
+        self.abandon_children(now, parent_key);
         let children = self.jobs.get_mut(&parent_key).map(|job| std::mem::take(&mut job.children));
         for child in children.unwrap_or_default() {
             self.stop(

@@ -31,10 +31,13 @@ pub enum Event {
     /// A connection that was not being read may be read again.
     Read(ConnectionKey),
     /// Find out what credentials a job is to have (§9.8), have them issued, and say it with
-    /// [`handle_provisioned`](super::Runtime::handle_provisioned). The job does not exist before.
+    /// [`handle_provisioned`](super::Runtime::handle_provisioned). The job does not exist before. When that is an error, say
+    /// with [`handle_revoked`](super::Runtime::handle_revoked) that nothing of what was asked for is good any more.
     Provision(Box<JobSpec>),
+    /// Have the upstream hold the credentials of a job to what [`constraint`](super::Runtime::constraint) says then (§9.8.3).
+    Constrain(JobKey),
     /// Revoke everything that was issued for a job: it has ended, or will not be. Said once, and only of a job for which
-    /// something was issued.
+    /// something was issued. When that is done, say it with [`handle_revoked`](super::Runtime::handle_revoked).
     Revoke(JobKey),
     /// Whether a job that was delegated and waited for its credentials begins.
     Delegated {

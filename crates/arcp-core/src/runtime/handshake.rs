@@ -100,7 +100,7 @@ impl Runtime {
         let resumed_at = introduction.resume.as_ref().map(|resume| resume.last_event_seq);
         let session_key = match introduction.resume {
             Some(resume) => self.resume(now, connection_key, &principal, &resume, token.digest())?,
-            None => self.open_new(now, principal, &introduction.features, &token)?,
+            None => self.open_new(now, connection_key, principal, &introduction.features, &token)?,
         };
         if let Some(connection) = self.connections.by_key_mut(connection_key) {
             connection.phase = Phase::Open(session_key);
@@ -125,6 +125,7 @@ impl Runtime {
     fn open_new(
         &mut self,
         now: Now,
+        connection_key: ConnectionKey,
         principal: Principal,
         features: &arcp_proto::Features,
         token: &ResumeToken,
@@ -143,7 +144,11 @@ impl Runtime {
                 }
             }
         }
-        let features = self.config.features.intersection(features);
+        let mut features = self.config.features.intersection(features);
+        if !self.may_carry_credentials(connection_key) {
+            let harmless = |feature: &&Feature| **feature != Feature::ProvisionedCredentials;
+            features = features.iter().filter(harmless).cloned().collect();
+        }
         let session = Session::new(self.ids.ulid(now), principal, features, token.digest());
         let key = SessionKey(self.next_key());
         self.sessions.insert(key, session);

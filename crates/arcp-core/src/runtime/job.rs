@@ -9,6 +9,7 @@ use arcp_proto::{
     TraceContext,
 };
 
+use super::lend::Allowance;
 use super::log::{Cost, Draft, Entry, JobHead, JobLog};
 use super::result::ResultStream;
 use super::timers::Timer;
@@ -41,6 +42,8 @@ pub(super) struct Job {
     pub(super) depth: usize,
     /// What was issued for it (§9.8). Nowhere else, and gone with its end.
     pub(super) credentials: Vec<Credential>,
+    /// What may be spent with them.
+    pub(super) allowance: Allowance,
     /// What its agent is started with, until it is.
     pub(super) waiting_to_start: Option<Box<JobSpec>>,
     /// Whether its agent, or one that it works for, is run again after a restart.
@@ -160,6 +163,7 @@ impl Job {
             children: Vec::new(),
             depth: 0,
             credentials: Vec::new(),
+            allowance: Allowance::default(),
             waiting_to_start: None,
             rerun: false,
             keyed,
@@ -416,6 +420,7 @@ impl Runtime {
         message_type: MessageType,
         plain: Option<(MessageType, Json)>,
     ) {
+        self.end_allowance(job_key);
         let Some(job) = self.jobs.get(&job_key) else { return };
         let mut entry = Entry {
             job: Arc::clone(&job.head),
@@ -475,7 +480,7 @@ impl Runtime {
         private: Option<Arc<Entry>>,
     ) -> Arc<Entry> {
         let entry = Arc::new(entry);
-        let followers = match self.jobs.get_mut(&job_key) {
+        let mut followers = match self.jobs.get_mut(&job_key) {
             Some(job) => {
                 job.next_index += 1;
                 job.position = self.writes.position();
@@ -483,7 +488,6 @@ impl Runtime {
             }
             None => Vec::new(),
         };
-        let mut followers = followers;
         let mut fallen_behind = Vec::new();
         for follower in followers.iter_mut().filter(|follower| follower.behind.is_none()) {
             let limits = &self.config.limits;

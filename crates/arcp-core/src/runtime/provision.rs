@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arcp_proto::event::{EventKind, Status};
-use arcp_proto::{Credential, ErrorCode, ErrorPayload, Feature, MessageType};
+use arcp_proto::{Budget, Credential, ErrorCode, ErrorPayload, Feature, MessageType};
 
 use super::job::{EmitError, Flow, Job};
 use super::log::{Draft, Entry};
@@ -18,9 +18,9 @@ const ROTATED: &str = "credential_rotated";
 
 /// A job that waits for its credentials. Nobody can see it yet.
 pub(super) struct Provision {
-    order: Order,
+    pub(super) order: Order,
     /// The submit that asks for it, and those that came under its key since.
-    waiting: Vec<Request>,
+    pub(super) waiting: Vec<Request>,
 }
 
 impl Runtime {
@@ -31,13 +31,20 @@ impl Runtime {
 
     /// Has credentials provisioned for a job. What was asked waits for them, and so does what its connection says next:
     /// requests are answered in the order in which they came.
-    pub(super) fn provision(&mut self, order: Order, request: Option<&Request>) {
+    pub(super) fn provision(&mut self, now: Now, order: Order, request: Option<&Request>) {
         let job_key = order.job;
         if let Some((key, fingerprint)) = &order.key {
             self.keys.hold(&order.principal, key, *fingerprint, job_key);
         }
-        self.events.push_back(Event::Provision(Box::new(self.spec_of(&order))));
+        // What it may spend is not to be spent by others: that is seen to first.
+        let borrows = self.borrow_for(&order);
+        if !borrows {
+            self.events.push_back(Event::Provision(Box::new(self.spec_of(&order))));
+        }
         self.provisions.insert(job_key, Provision { order, waiting: Vec::new() });
+        if borrows {
+            self.ask_lenders(now, job_key);
+        }
         if let Some(request) = request {
             self.await_provision(job_key, request);
         }
@@ -63,18 +70,39 @@ impl Runtime {
         job_key: JobKey,
         outcome: Result<Vec<Credential>, ErrorPayload>,
     ) {
+        if outcome.as_ref().is_ok_and(Vec::is_empty) {
+            self.release_loans(now, job_key, false);
+        }
         let Some(Provision { order, waiting }) = self.provisions.remove(&job_key) else {
             return self.provisioned_again(now, job_key, outcome);
         };
-        let parent = order.parent.as_ref().map(|parent| parent.job);
-        if parent.and_then(|parent| self.jobs.get(&parent)).is_some_and(|parent| parent.stopping.is_some()) {
+        if let Err(error) = self.check_parent(&order) {
             self.revoke_unwanted(job_key, &outcome);
-            let message = "job was told to stop, and may not delegate any more";
-            return self.refuse_order(now, order, waiting, ErrorPayload::new(ErrorCode::Cancelled, message));
+            return self.refuse_order(now, order, waiting, error);
         }
         match outcome {
             Ok(credentials) => self.begin_provisioned(now, order, waiting, credentials),
             Err(error) => self.refuse_order(now, order, waiting, error),
+        }
+    }
+
+    /// What a job that waits for its credentials has to spend; `None` if nobody wants it any more.
+    pub fn provision_budget(&self, job_key: JobKey) -> Option<Budget> {
+        let ordered = self.provisions.get(&job_key).map(|provision| &provision.order.authority);
+        let again = || self.jobs.get(&job_key).filter(|job| job.waiting_to_start.is_some());
+        let authority = ordered.or_else(|| again().map(|job| &job.authority));
+        authority.map(|authority| authority.remaining())
+    }
+
+    /// A job that was told to stop begins nothing.
+    pub(super) fn check_parent(&self, order: &Order) -> Result<(), ErrorPayload> {
+        let parent = order.parent.as_ref().and_then(|parent| self.jobs.get(&parent.job));
+        match parent.and_then(|parent| parent.stopping.as_ref()) {
+            None => Ok(()),
+            Some(_) => {
+                let message = "job was told to stop, and may not delegate any more";
+                Err(ErrorPayload::new(ErrorCode::Cancelled, message))
+            }
         }
     }
 
@@ -116,7 +144,13 @@ impl Runtime {
     }
 
     /// A job that is not to be: what was set aside for it goes back, and whoever asked is told.
-    fn refuse_order(&mut self, now: Now, order: Order, waiting: Vec<Request>, error: ErrorPayload) {
+    pub(super) fn refuse_order(
+        &mut self,
+        now: Now,
+        order: Order,
+        waiting: Vec<Request>,
+        error: ErrorPayload,
+    ) {
         self.release_order(&order);
         if let Some(parent) = &order.parent {
             let refused = NotDelegated::Refused(error);
@@ -125,6 +159,7 @@ impl Runtime {
             self.tell_refusal(now, parent.job, &parent.delegate_id, &refused);
             self.tell_changes(now, parent.job, before.as_ref());
             self.events.push_back(Event::Delegated { child: order.job, outcome: Err(refused) });
+            self.release_loans(now, order.job, true);
             return;
         }
         for request in &waiting {
@@ -143,7 +178,7 @@ impl Runtime {
     }
 
     /// A job ends that waits for the credentials of what it delegates to: that will not be.
-    pub(super) fn abandon_children(&mut self, parent_key: JobKey) {
+    pub(super) fn abandon_children(&mut self, now: Now, parent_key: JobKey) {
         let of_parent = |provision: &Provision| {
             provision.order.parent.as_ref().is_some_and(|parent| parent.job == parent_key)
         };
@@ -154,6 +189,7 @@ impl Runtime {
             self.release_order(&order);
             order.authority.end();
             self.events.push_back(Event::Delegated { child, outcome: Err(NotDelegated::Ended) });
+            self.release_loans(now, child, true);
         }
     }
 
@@ -177,6 +213,11 @@ impl Runtime {
             connection.heard = now.monotonic; // what it said meanwhile was not read
             self.events.push_back(Event::Read(connection_key));
         }
+    }
+
+    /// Whether credentials may be sent over a connection (§14).
+    pub(super) fn may_carry_credentials(&self, connection: ConnectionKey) -> bool {
+        self.connections.by_key(connection).is_some_and(|connection| connection.secure)
     }
 
     /// What a session may know of a job's credentials: everything if its principal has submitted the job and the feature was
@@ -238,6 +279,7 @@ impl Runtime {
         };
         let (redacted, whole) = (entry(encode(&status)), entry(whole));
         self.append(job_key, redacted, Some(Arc::new(whole)));
+        self.renew_allowance(now, job_key);
         self.tell_lag(now, job_key);
         Ok(self.flow(job_key))
     }

@@ -8,6 +8,7 @@ use arcp_proto::{AgentRef, Credential, ErrorCode, ErrorPayload, JobId, SessionId
 
 use super::idempotency::Claim;
 use super::job::{Follower, Job, Stopping};
+use super::lend::Allowance;
 use super::log::{Entry, JobHead, JobLog};
 use super::recovered::{Recovered, RecoveredJob, RecoveredSession};
 use super::replay::missed;
@@ -320,6 +321,7 @@ impl Runtime {
         match outcome {
             Err(error) => self.finish(now, job_key, Outcome::Failure(error)),
             Ok(credentials) => {
+                job.allowance = Allowance::of(&credentials, &job.authority.budget());
                 job.credentials.clone_from(&credentials);
                 for credential in credentials {
                     if let Err(error) = self.rotate_credential(now, job_key, credential) {

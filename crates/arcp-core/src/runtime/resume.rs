@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arcp_proto::session::Resume;
-use arcp_proto::{Digest, ErrorCode, ErrorPayload, Json};
+use arcp_proto::{Digest, ErrorCode, ErrorPayload, Feature, Json};
 use serde_json::json;
 
 use super::connection::Phase;
@@ -27,6 +27,7 @@ impl Runtime {
         resume: &Resume,
         new_token: Digest,
     ) -> Result<SessionKey, ErrorPayload> {
+        let carries_credentials = self.may_carry_credentials(connection_key);
         let gone = |message: &str| ErrorPayload::new(ErrorCode::ResumeWindowExpired, message);
         let key = self.sessions.key_of(&resume.session_id);
         let Some((key, session)) = key.and_then(|key| Some((key, self.sessions.by_key_mut(key)?))) else {
@@ -34,6 +35,11 @@ impl Runtime {
         };
         if session.principal != *principal || !session.accepts_token(resume.resume_token.digest(), now) {
             let message = "resume token is not valid for this session";
+            return Err(ErrorPayload::new(ErrorCode::PermissionDenied, message));
+        }
+        if session.features.contains(&Feature::ProvisionedCredentials) && !carries_credentials {
+            let message = "session is sent credentials, which do not cross a network in the clear: resume it over TLS \
+                           (wss://), or from the runtime's own machine";
             return Err(ErrorPayload::new(ErrorCode::PermissionDenied, message));
         }
         if resume.last_event_seq > session.head_seq() {

@@ -11,6 +11,7 @@ use arcp_proto::{
 
 use super::idempotency::Claim;
 use super::job::Job;
+use super::lend::Allowance;
 use super::requests::Request;
 use super::timers::Timer;
 use super::{Event, JobHead, JobKey, JobRecord, JobSpec, Rerun, ResolvedAgent, Runtime, SessionKey, Write};
@@ -117,7 +118,7 @@ impl Runtime {
         };
         self.count(order.owner, &order.principal);
         if self.provisions_credentials() {
-            self.provision(order, Some(request));
+            self.provision(now, order, Some(request));
             return Ok(());
         }
         let job_key = self.create(now, order, Vec::new());
@@ -248,6 +249,7 @@ impl Runtime {
         job.parent = order.parent.as_ref().map(|parent| parent.job);
         job.depth = depth;
         job.position = self.writes.position();
+        job.allowance = Allowance::of(&credentials, &authority.budget());
         job.credentials = credentials;
         job.waiting_to_start = Some(spec);
         job.rerun = rerun.is_some() || parent_reruns;

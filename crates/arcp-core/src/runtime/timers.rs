@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     LeaseExpiry(JobKey),
     /// A job that was to stop has not (§7.4).
     Grace(JobKey),
+    /// A job that is to be has waited for what its credentials are to spend (§9.8.3).
+    Loan(JobKey),
     /// The oldest idempotency key may be forgotten (§7.2).
     OldestKey,
 }

@@ -54,6 +54,19 @@ fn a_budget_in_the_drafts_own_spelling_is_counted_and_shown() {
     }
 }
 
+/// A list that grants nothing sets no limit either, which nobody who writes it can mean.
+#[test]
+fn a_budget_that_names_no_amount_is_none() {
+    let mut host = Host::new();
+    let mut alice = join(&mut host);
+    let lease = json!({ "tool.call": ["*"], "cost.budget": [] });
+    let id = alice.submits(&mut host, json!({ "agent": "echo", "input": null, "lease_request": lease }));
+    let refusal = alice.hears_refusal(&mut host, &id, "INVALID_REQUEST");
+    let message = refusal["payload"]["message"].as_str().unwrap();
+    assert!(message.contains(r#"["cost.budget"]"#) && message.contains("names no amount"), "{message}");
+    assert!(host.started.is_empty());
+}
+
 /// Pitfall 28.
 #[test]
 fn costs_are_counted_exactly_and_what_remains_follows_each() {

@@ -11,15 +11,15 @@ use crate::peer::{Peer, ends, hello, message, numbers, types};
 /// What is in every value, and must be found nowhere else.
 const CANARY: &str = "sk-canary";
 
-fn credential(value: &str) -> Credential {
+pub(crate) fn credential(value: &str) -> Credential {
     let credential = json!({
         "id": "cred_1", "scheme": "bearer", "value": format!("{CANARY}-{value}"),
-        "endpoint": "https://gateway.example.com/v1", "constraints": { "cost.budget": ["USD:2.00"] },
+        "endpoint": "https://gateway.example.com/v1", "constraints": { "cost.budget": ["USD:5.00"] },
     });
     serde_json::from_value(credential).unwrap()
 }
 
-fn host() -> Host {
+pub(crate) fn host() -> Host {
     Host::with(|config| {
         let features = config.features.iter().cloned();
         config.features = features.chain([Feature::ProvisionedCredentials]).collect();
@@ -42,7 +42,7 @@ fn join(host: &mut Host, who: &str) -> Peer {
     join_with(host, who, &FEATURES)
 }
 
-fn provisioned(host: &mut Host, outcome: Result<Vec<Credential>, ErrorPayload>) -> String {
+pub(crate) fn provisioned(host: &mut Host, outcome: Result<Vec<Credential>, ErrorPayload>) -> String {
     let spec = host.provisioning.pop_front().expect("a job waits for its credentials");
     host.machine.handle_provisioned(host.now(), spec.job, outcome);
     host.settle();
@@ -347,6 +347,12 @@ fn delegates(host: &mut Host, parent: &str, lease: Lease) -> Result<JobKey, NotD
     };
     let child = host.machine.delegate(host.now(), host.key_of(parent), delegation);
     host.settle();
+    while let Some(job) = host.constraining.pop_front() {
+        if host.machine.constraint(job).is_some() {
+            host.machine.handle_constrained(host.now(), job, Ok(Default::default()));
+            host.settle();
+        }
+    }
     child.map(|child| {
         assert!(child.provisioning);
         child.job

@@ -95,6 +95,7 @@ fn a_refusal_is_a_tool_result_on_the_parent_and_nothing_else() {
         (json!({}), json!({ "expires_at": "2026-05-13T20:00:01Z" }), "LEASE_SUBSET_VIOLATION"),
         (json!({}), json!({ "expires_at": "2026-05-13T19:00:00Z" }), "INVALID_REQUEST"),
         (json!({ "fs.sing": ["/x"] }), json!({}), "INVALID_REQUEST"),
+        (json!({ "cost.budget": [] }), json!({}), "INVALID_REQUEST"),
     ] {
         let (mut host, alice, parent) = with_parent(&lease, &constraints);
         let error = delegates(&mut host, &parent, &lease_asked, &constraints_asked).unwrap_err();

@@ -87,6 +87,8 @@ pub(crate) struct Host {
     pub(crate) past: BTreeMap<String, JobSpec>,
     /// Jobs that wait for their credentials, in the order in which they were asked for.
     pub(crate) provisioning: VecDeque<JobSpec>,
+    /// Jobs whose credentials are to be held to something else.
+    pub(crate) constraining: VecDeque<JobKey>,
     pub(crate) revoked: Vec<JobKey>,
     /// Jobs that were delegated and waited for their credentials, and whether they have begun.
     pub(crate) delegated: Vec<(JobKey, Result<(), NotDelegated>)>,
@@ -146,6 +148,7 @@ impl Host {
             started: BTreeMap::new(),
             past: BTreeMap::new(),
             provisioning: VecDeque::new(),
+            constraining: VecDeque::new(),
             revoked: Vec::new(),
             delegated: Vec::new(),
             stopped: Vec::new(),
@@ -165,7 +168,12 @@ impl Host {
 
     /// A connection on which nothing has been said.
     pub(crate) fn connect(&mut self) -> Peer {
-        let key = self.machine.handle_connected(self.now());
+        self.connect_over(true)
+    }
+
+    /// The same, which nobody else can read or everybody.
+    pub(crate) fn connect_over(&mut self, secure: bool) -> Peer {
+        let key = self.machine.handle_connected(self.now(), secure);
         self.wires.insert(key, Wire::default());
         self.settle();
         Peer::new(key)
@@ -387,6 +395,7 @@ impl Host {
                 self.started.insert(spec.job_id.to_string(), *spec);
             }
             Event::Provision(spec) => self.provisioning.push_back(*spec),
+            Event::Constrain(job) => self.constraining.push_back(job),
             Event::Revoke(job) => self.revoked.push(job),
             Event::Delegated { child, outcome } => self.delegated.push((child, outcome)),
             Event::Stop(job, cause) => self.stopped.push((job, cause)),

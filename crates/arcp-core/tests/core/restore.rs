@@ -6,6 +6,7 @@ use arcp_proto::session::Peer as Identity;
 use arcp_proto::{ErrorPayload, Json};
 use serde_json::{Value, json};
 
+use crate::credentials::{self, credential, provisioned};
 use crate::features::join_with;
 use crate::host::{Host, agents, seconds, seeded};
 use crate::peer::{Peer, ends, hello, message, numbers, texts, types};
@@ -392,4 +393,38 @@ fn draining_takes_nothing_new_and_tells_who_runs() {
     host.machine.drain(host.now());
     host.settle();
     assert_eq!(host.notices.iter().filter(|notice| *notice == "Drained").count(), 1, "said once");
+}
+
+#[test]
+fn who_is_run_again_has_new_credentials_of_what_is_left() {
+    let mut host = credentials::host();
+    let (mut alice, _) = join_with(&mut host, json!(["cost.budget", "provisioned_credentials"]));
+    let lease = json!({ "cost.budget": ["USD:5"] });
+    alice.submits(&mut host, json!({ "agent": "tireless", "lease_request": lease }));
+    let job = provisioned(&mut host, Ok(vec![credential("first")]));
+    alice.hears(&mut host);
+    host.emit_body(&job, EventKind::Metric, &json!({ "name": "cost.llm", "value": 2, "unit": "USD" }))
+        .unwrap();
+    host.crash();
+    assert!(host.started.is_empty(), "not before it has its credentials");
+    let spec = host.provisioning.pop_front().unwrap();
+    assert_eq!(spec.job_id.as_str(), job);
+    let left = host.machine.provision_budget(spec.job).unwrap();
+    assert_eq!(left.remaining("USD").unwrap().to_string(), "3");
+    host.provisioning.push_front(spec);
+    provisioned(&mut host, Ok(vec![credential("second")]));
+    assert!(host.started.contains_key(&job));
+    let frames = back(&mut host, &alice, 2).hears(&mut host);
+    let told = &frames[0]["payload"]["body"];
+    assert_eq!(
+        (&told["phase"], &told["id"], &told["value"]),
+        (&json!("credential_rotated"), &json!("cred_1"), &json!("sk-canary-second"))
+    );
+    assert!(host.written.iter().all(|write| !write.contains("second")));
+    // Where none can be had, the job fails.
+    host.crash();
+    let error = ErrorPayload::new("INTERNAL_ERROR".into(), "upstream is down");
+    provisioned(&mut host, Err(error));
+    let frames = back(&mut host, &alice, 3).hears(&mut host);
+    assert_eq!(ends(&frames)[0]["payload"]["message"], "upstream is down");
 }

@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod family;
 mod proxy;
 
 use std::time::Duration;
 
 use arcp_litellm::{LiteLlm, MasterKey, SetupError};
-use arcp_runtime::credentials::{CredentialOrder, CredentialProvisioner, Outstanding, ProvisionError};
-use arcp_runtime::proto::{Budget, BudgetAmount, Timestamp};
+use arcp_runtime::credentials::{
+    CredentialChange, CredentialOrder, CredentialProvisioner, Outstanding, ProvisionError,
+};
+use arcp_runtime::proto::{Amount, Budget, BudgetAmount, Timestamp};
 use arcp_runtime::{Principal, ResolvedAgent};
 use serde_json::json;
 
@@ -195,6 +198,64 @@ async fn a_rotation_makes_no_budget_larger() {
     let mut fourth = order("h.4", &["USD:0.50"], None);
     fourth.replaces = Some("h.3".to_owned());
     assert!(matches!(gateway.rotate(&fourth).await, Err(ProvisionError::BudgetExhausted(_))));
+}
+
+fn change(handle: &str, limit: &str, remaining: &str) -> CredentialChange {
+    let usd = |amount: &str| {
+        let amount = match amount.strip_prefix('-') {
+            Some(debt) => Amount::ZERO.minus(debt.parse().unwrap()),
+            None => amount.parse().unwrap(),
+        };
+        [BudgetAmount { currency: "USD".parse().unwrap(), amount }].into_iter().collect()
+    };
+    CredentialChange {
+        handle: handle.to_owned(),
+        credential_id: "cred_1".parse().unwrap(),
+        job_id: "job_1".parse().unwrap(),
+        limit: usd(limit),
+        remaining: usd(remaining),
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_out_is_held_to_less_and_to_more_again() {
+    let (proxy, gateway) = start().await;
+    gateway.issue(&order("h.1", &["USD:5.00", "EUR:1"], None)).await.unwrap();
+    proxy.spend("h.1", 0.75);
+    let max_budget = || proxy.key("h.1").unwrap()["max_budget"].clone();
+    let spent = |spent: Budget| spent.remaining("USD").unwrap().to_string();
+
+    // The agent has told of none of what it has spent: what is left is what the key was good for.
+    let told = gateway.constrain(&change("h.1", "3.00", "3.00")).await.unwrap();
+    assert_eq!((spent(told).as_str(), max_budget()), ("0.75", json!(3.0)));
+    // It has told of more, since not all is spent here.
+    let told = gateway.constrain(&change("h.1", "3.00", "1.50")).await.unwrap();
+    assert_eq!((spent(told).as_str(), max_budget()), ("0.75", json!(2.25)));
+    gateway.constrain(&change("h.1", "2.00", "-0.80")).await.unwrap();
+    assert_eq!(max_budget(), json!(0), "nothing is less than nothing");
+    gateway.constrain(&change("h.1", "4.00", "4.00")).await.unwrap();
+    assert_eq!(max_budget(), json!(4.0));
+
+    // A rotation carries it over.
+    let mut second = order("h.2", &["USD:5.00"], None);
+    second.replaces = Some("h.1".to_owned());
+    gateway.rotate(&second).await.unwrap();
+    assert_eq!(proxy.key("h.2").unwrap()["max_budget"], 3.25);
+
+    // So does one after a change of which nobody knows whether it was made.
+    proxy.next(Answer::Status(500, ""));
+    let error = gateway.constrain(&change("h.2", "1.00", "5.00")).await.unwrap_err();
+    assert!(matches!(error, ProvisionError::Transient(_)), "{error:?}");
+    let mut third = order("h.3", &["USD:5.00"], None);
+    third.replaces = Some("h.2".to_owned());
+    gateway.rotate(&third).await.unwrap();
+    assert_eq!(proxy.key("h.3").unwrap()["max_budget"], 1.0);
+
+    let unknown = gateway.constrain(&change("h.9", "1.00", "1.00")).await.unwrap_err();
+    assert!(matches!(unknown, ProvisionError::Permanent(_)), "{unknown:?}");
+    proxy.next(Answer::Status(404, r#"{"error":{"message":"sk-canary","type":"not_found","code":"404"}}"#));
+    let gone = gateway.constrain(&change("h.3", "1.00", "1.00")).await.unwrap_err();
+    assert!(matches!(&gone, ProvisionError::Permanent(_)) && !format!("{gone:?}").contains("canary"));
 }
 
 #[test]

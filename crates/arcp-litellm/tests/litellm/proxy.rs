@@ -24,8 +24,19 @@ pub(crate) enum Answer {
 struct Keys {
     by_alias: BTreeMap<String, Value>,
     made: u32,
+    /// What was spent with keys that are gone.
+    gone: f64,
+    /// The most that all keys together could come to at any time.
+    most: f64,
     /// The answer to a call, and how many are answered as usual before it.
     next: Option<(u32, Answer)>,
+}
+
+impl Keys {
+    fn weigh(&mut self) {
+        let worth = |key: &Value| key["max_budget"].as_f64().unwrap().max(key["spend"].as_f64().unwrap());
+        self.most = self.most.max(self.gone + self.by_alias.values().map(worth).sum::<f64>());
+    }
 }
 
 #[derive(Clone)]
@@ -66,6 +77,17 @@ impl Proxy {
 
     pub(crate) fn key(&self, alias: &str) -> Option<Value> {
         self.keys.lock().unwrap().by_alias.get(alias).cloned()
+    }
+
+    /// The keys that were made for a job.
+    pub(crate) fn keys_of(&self, job: &str) -> Vec<Value> {
+        let keys = self.keys.lock().unwrap();
+        keys.by_alias.values().filter(|key| key["metadata"]["arcp_job_id"] == job).cloned().collect()
+    }
+
+    /// The most that all keys together could come to at any time, if each has a budget.
+    pub(crate) fn most(&self) -> f64 {
+        self.keys.lock().unwrap().most
     }
 
     pub(crate) fn spend(&self, alias: &str, amount: f64) {
@@ -113,6 +135,9 @@ async fn generate(State(proxy): State<Proxy>, body: String) -> Response {
     key["key"] = json!(format!("sk-virtual-{}", keys.made));
     key["spend"] = json!(0.0);
     keys.by_alias.insert(key["key_alias"].as_str().unwrap().to_owned(), key.clone());
+    if key["max_budget"].is_number() {
+        keys.weigh();
+    }
     key.to_string().into_response()
 }
 
@@ -123,14 +148,20 @@ async fn update(State(proxy): State<Proxy>, body: String) -> Response {
         return error(StatusCode::NOT_FOUND, "not_found", "Key not found");
     };
     key["max_budget"] = change["max_budget"].clone();
-    key.to_string().into_response()
+    let answer = key.to_string();
+    keys.weigh();
+    answer.into_response()
 }
 
 async fn delete(State(proxy): State<Proxy>, body: String) -> Response {
     let wanted: Value = serde_json::from_str(&body).unwrap();
     let alias = wanted["key_aliases"][0].as_str().unwrap();
-    match proxy.keys.lock().unwrap().by_alias.remove(alias) {
-        Some(key) => json!({ "deleted_keys": [key["key"]] }).to_string().into_response(),
+    let mut keys = proxy.keys.lock().unwrap();
+    match keys.by_alias.remove(alias) {
+        Some(key) => {
+            keys.gone += key["spend"].as_f64().unwrap();
+            json!({ "deleted_keys": [key["key"]] }).to_string().into_response()
+        }
         None => error(StatusCode::NOT_FOUND, "auth_error", "{'error': 'No keys found'}"),
     }
 }

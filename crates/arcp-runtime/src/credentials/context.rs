@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arcp_proto::{Credential, CredentialId, ErrorCode, ErrorPayload};
+use arcp_proto::{Budget, Credential, CredentialId, ErrorCode, ErrorPayload};
 
 use super::custody::{Call, NotObtained};
 use super::{CredentialOrder, LedgerError, ProvisionError, unavailable};
@@ -69,14 +69,27 @@ impl JobContext {
     }
 
     async fn rotate(&self, id: CredentialId) -> Result<Credential, RotateError> {
-        let _turn = self.rotating().lock().await;
         let unknown = || RotateError::Unknown(id.clone());
         let custody = Arc::clone(self.driver().custody().ok_or_else(unknown)?);
+        let turn = custody.turn(self.key()).ok_or_else(unknown)?;
+        let _turn = turn.lock().await;
+        let budget = loop {
+            match self.driver().with(|machine, _| machine.rotation_budget(self.key())) {
+                Ok(Some(budget)) => break budget,
+                Ok(None) => drop(custody.constrain_now(self.key()).await),
+                Err(_) => return Err(unknown()),
+            }
+        };
         let (generation, replaced) = custody.next_generation(self.key(), &id).ok_or_else(unknown)?;
-        let mut order = CredentialOrder::new(self.spec(), id, generation);
+        let mut order = CredentialOrder::new(self.spec(), budget, id, generation);
         order.replaces = Some(replaced);
-        let (credential, record) = custody.obtain(&order, Call::Rotate).await?;
-        custody.hold(self.key(), record.clone());
+        custody.enter(self.key(), 1);
+        let obtained = custody.obtain(self.key(), &order, Call::Rotate).await;
+        if let Ok((_, record)) = &obtained {
+            custody.hold(self.key(), record.clone());
+        }
+        custody.leave(self.key(), Some(Budget::default()));
+        let (credential, record) = obtained?;
         let rotated = credential.clone();
         let emitted = self
             .emit_with(|machine, now, job| {

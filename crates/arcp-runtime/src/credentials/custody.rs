@@ -1,15 +1,15 @@
 //! What a runtime does with credentials: nothing is asked for that is not in the ledger, and nothing that was is forgotten
-//! before it is revoked.
+//! before it is revoked. What is changed of those that are out is in `family.rs`.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arcp_core::runtime::{JobKey, JobSpec};
-use arcp_proto::{Credential, CredentialId, ErrorPayload, Ulid};
+use arcp_proto::{Budget, Credential, CredentialId, ErrorPayload, Ulid};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
@@ -17,13 +17,15 @@ use tokio::sync::{OnceCell, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+use super::family::Settlement;
 use super::ledger::{CredentialLedger, LedgerError, Outstanding};
 use super::{CredentialOrder, ErasedProvisioner, Issued, ProvisionError, unavailable};
 use crate::clock::{self, Clock};
+use crate::driver::Driver;
 use crate::runtime::Health;
 
 /// How long an upstream has for one call.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a runtime that is stopping still tries to revoke; the next run does the rest.
 const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -50,23 +52,55 @@ pub(super) enum NotObtained {
 
 /// The credentials of a runtime's jobs.
 pub(crate) struct Custody {
-    provisioner: Arc<dyn ErasedProvisioner>,
+    pub(super) provisioner: Arc<dyn ErasedProvisioner>,
     ledger: Arc<dyn CredentialLedger>,
+    pub(super) driver: Weak<Driver>,
     /// Whether what earlier runs have left is being revoked.
     swept: OnceCell<()>,
     jobs: Mutex<HashMap<JobKey, Held>>,
     revoking: AtomicUsize,
     unrevocable: AtomicUsize,
     health: watch::Receiver<Health>,
-    executor: Handle,
-    tasks: TaskTracker,
+    pub(super) executor: Handle,
+    pub(super) tasks: TaskTracker,
 }
 
-/// What a job holds.
-#[derive(Default)]
-struct Held {
-    credentials: Vec<Outstanding>,
+/// What a job holds, and what is still to be revoked of what it has held.
+pub(super) struct Held {
+    pub(super) credentials: Vec<Outstanding>,
     generations: u32,
+    /// Held while the upstream is asked to rotate or constrain: each begins with what the one before has left.
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    /// Whether it is tried again to have them constrained.
+    pub(super) constraining: bool,
+    /// How many are being revoked, or may be about to be issued.
+    busy: usize,
+    /// What was spent with those that the job held in the end; `None` if that is not known of all.
+    spent: Option<Budget>,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self {
+            credentials: Vec::new(),
+            generations: 0,
+            turn: Arc::default(),
+            constraining: false,
+            busy: 0,
+            spent: Some(Budget::default()),
+        }
+    }
+}
+
+/// A credential that is to be revoked.
+struct Leaving {
+    credential: Outstanding,
+    /// Whose it was, if it was issued in this run.
+    job: Option<JobKey>,
+    /// Whether it may still be on its way into the world.
+    doubtful: bool,
+    /// Whether it is to be found out what was spent with it.
+    settle: bool,
 }
 
 /// What an upstream is asked to do.
@@ -80,6 +114,7 @@ impl Custody {
     pub(crate) fn new(
         provisioner: Arc<dyn ErasedProvisioner>,
         ledger: Arc<dyn CredentialLedger>,
+        driver: Weak<Driver>,
         health: watch::Receiver<Health>,
         executor: Handle,
         tasks: TaskTracker,
@@ -87,6 +122,7 @@ impl Custody {
         Arc::new(Self {
             provisioner,
             ledger,
+            driver,
             swept: OnceCell::new(),
             jobs: Mutex::default(),
             revoking: AtomicUsize::new(0),
@@ -97,7 +133,7 @@ impl Custody {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<JobKey, Held>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<JobKey, Held>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -118,7 +154,7 @@ impl Custody {
                 tracing::info!(target: "arcp::audit", credentials = left.len(), "earlier runs have left credentials");
             }
             for credential in left {
-                self.revoke(credential);
+                self.revoke(Leaving { credential, job: None, doubtful: false, settle: false });
             }
             Ok(())
         };
@@ -129,13 +165,16 @@ impl Custody {
     /// Has the credential of a new job issued, if it is to have one, and holds it.
     pub(crate) async fn issue(self: &Arc<Self>, spec: &JobSpec) -> Result<Vec<Credential>, ErrorPayload> {
         self.sweep().await.map_err(|_| unavailable())?;
+        let budget =
+            self.driver.upgrade().and_then(|driver| driver.with(|m, _| m.provision_budget(spec.job)));
+        let Some(budget) = budget else { return Ok(Vec::new()) }; // nobody wants it any more
         let id = CredentialId::from_ulid(Ulid::from_parts(millis(), clock::random()));
-        let order = CredentialOrder::new(spec, id, 1);
+        let order = CredentialOrder::new(spec, budget, id, 1);
         let wants = std::panic::catch_unwind(AssertUnwindSafe(|| self.provisioner.wants(&order)));
         if !wants.map_err(|_| unavailable())? {
             return Ok(Vec::new());
         }
-        match self.obtain(&order, Call::Issue).await {
+        match self.obtain(spec.job, &order, Call::Issue).await {
             Ok((credential, record)) => {
                 self.hold(spec.job, record);
                 Ok(vec![credential])
@@ -148,6 +187,7 @@ impl Custody {
     /// Writes down what is about to be asked for, and asks for it. When it fails, nothing of it stays.
     pub(super) async fn obtain(
         self: &Arc<Self>,
+        job: JobKey,
         order: &CredentialOrder,
         call: Call,
     ) -> Result<(Credential, Outstanding), NotObtained> {
@@ -171,10 +211,14 @@ impl Custody {
                 tracing::warn!(%handle, %job_id, error = shown(&error), ?call, "credential was not issued");
                 match error {
                     // It may have been, all the same.
-                    ProvisionError::Transient(_) => self.revoke_doubtful(record),
-                    ProvisionError::Permanent(_) | ProvisionError::BudgetExhausted(_) => {
-                        self.settle(handle).await;
+                    ProvisionError::Transient(_) => {
+                        self.enter(job, 1);
+                        let job = Some(job);
+                        self.revoke(Leaving { credential: record, job, doubtful: true, settle: false });
                     }
+                    ProvisionError::Permanent(_)
+                    | ProvisionError::BudgetExhausted(_)
+                    | ProvisionError::Unsupported => self.settle(handle).await,
                 }
                 Err(error.into())
             }
@@ -182,7 +226,7 @@ impl Custody {
     }
 
     /// A call of the upstream within its time. Nobody waits for one while the runtime stops.
-    async fn limited<T>(
+    pub(super) async fn limited<T>(
         &self,
         limit: Duration,
         call: impl Future<Output = Result<T, ProvisionError>>,
@@ -206,7 +250,7 @@ impl Custody {
         sleep(patience).await;
     }
 
-    async fn stopped(&self) {
+    pub(super) async fn stopped(&self) {
         let mut health = self.health.clone();
         let stopped = |health: &Health| matches!(health, Health::Stopping | Health::Failed);
         let _ = health.wait_for(stopped).await; // or is gone altogether
@@ -234,60 +278,94 @@ impl Custody {
         let old = |credential: &Outstanding| {
             credential.credential_id == by.credential_id && credential.handle != by.handle
         };
-        self.take(job, old).into_iter().for_each(|credential| self.revoke(credential));
+        self.revoke_of(job, old, false);
     }
 
     /// A credential that was issued is not to be used; it is revoked, unless it is being revoked with its job.
     pub(super) fn discard(self: &Arc<Self>, job: JobKey, unwanted: &Outstanding) {
-        let taken = self.take(job, |credential| credential.handle == unwanted.handle);
-        taken.into_iter().for_each(|credential| self.revoke(credential));
+        self.revoke_of(job, |credential| credential.handle == unwanted.handle, false);
     }
 
     /// A job has ended: what it holds is revoked.
     pub(crate) fn revoke_all(self: &Arc<Self>, job: JobKey) {
-        self.take(job, |_| true).into_iter().for_each(|credential| self.revoke(credential));
+        self.revoke_of(job, |_| true, true);
     }
 
-    fn take(&self, job: JobKey, which: impl Fn(&Outstanding) -> bool) -> Vec<Outstanding> {
+    fn revoke_of(self: &Arc<Self>, job: JobKey, which: impl Fn(&Outstanding) -> bool, settle: bool) {
         let mut jobs = self.lock();
-        let Some(held) = jobs.get_mut(&job) else { return Vec::new() };
-        let taken = held.credentials.extract_if(.., |credential| which(credential)).collect();
-        if held.credentials.is_empty() {
-            jobs.remove(&job);
+        let Some(held) = jobs.get_mut(&job) else { return };
+        let taken: Vec<_> = held.credentials.extract_if(.., |credential| which(credential)).collect();
+        held.busy += taken.len();
+        drop(jobs);
+        for credential in taken {
+            self.revoke(Leaving { credential, job: Some(job), doubtful: false, settle });
         }
-        taken
     }
 
-    /// Has a credential revoked, however long it takes.
-    fn revoke(self: &Arc<Self>, credential: Outstanding) {
-        self.spawn_revocation(credential, false);
+    /// Something of a job may be good at the upstream that it does not hold.
+    pub(super) fn enter(&self, job: JobKey, count: usize) {
+        self.lock().entry(job).or_default().busy += count;
     }
 
-    /// The same for one that may still be on its way into the world: it is revoked again once it must have arrived.
-    fn revoke_doubtful(self: &Arc<Self>, credential: Outstanding) {
-        self.spawn_revocation(credential, true);
+    /// That is over. When the job holds nothing any more either, the machine is told.
+    pub(super) fn leave(&self, job: JobKey, spent: Option<Budget>) {
+        let mut jobs = self.lock();
+        let Some(held) = jobs.get_mut(&job) else { return };
+        held.busy -= 1;
+        held.spent = held.spent.take().zip(spent).map(|(before, spent)| before.plus(&spent));
+        if held.busy == 0 && held.credentials.is_empty() {
+            let spent = jobs.remove(&job).and_then(|held| held.spent);
+            drop(jobs);
+            self.report_gone(job, &spent.unwrap_or_default());
+        }
     }
 
-    fn spawn_revocation(self: &Arc<Self>, credential: Outstanding, doubtful: bool) {
+    /// Nothing was issued for a job, unless it is being revoked.
+    pub(crate) fn report_unissued(&self, job: JobKey) {
+        let busy = self.lock().contains_key(&job);
+        if !busy {
+            self.report_gone(job, &Budget::default());
+        }
+    }
+
+    fn report_gone(&self, job: JobKey, spent: &Budget) {
+        if let Some(driver) = self.driver.upgrade() {
+            driver.with(|machine, now| machine.handle_revoked(now, job, spent));
+        }
+    }
+
+    /// Has a credential revoked, however long it takes. One that may still be on its way into the world is revoked again once
+    /// it must have arrived.
+    fn revoke(self: &Arc<Self>, leaving: Leaving) {
         let custody = Arc::clone(self);
         self.revoking.fetch_add(1, Ordering::Relaxed);
         self.tasks.spawn_on(
             async move {
-                custody.revoke_until_gone(&credential, doubtful).await;
+                let job = leaving.job;
+                let gone = custody.revoke_until_gone(leaving).await;
                 custody.revoking.fetch_sub(1, Ordering::Relaxed);
+                if let (Some(job), Some(spent)) = (job, gone) {
+                    custody.leave(job, spent);
+                }
             },
             &self.executor,
         );
     }
 
-    async fn revoke_until_gone(&self, credential: &Outstanding, mut doubtful: bool) {
-        let Outstanding { handle, job_id, .. } = credential;
+    /// When it is gone, tells what was spent with it, which may not be known; `None` if it is not gone.
+    async fn revoke_until_gone(&self, leaving: Leaving) -> Option<Option<Budget>> {
+        let Leaving { credential, job, mut doubtful, settle } = leaving;
+        let Outstanding { handle, job_id, .. } = &credential;
+        let mut settlement = Settlement::new(job.filter(|_| settle));
         let mut leave = None;
         let mut delays = delays();
         loop {
             let limit =
                 leave.map_or(CALL_TIMEOUT, |at: Instant| at.saturating_duration_since(Instant::now()));
-            let call = async { self.provisioner.revoke(credential).await };
+            if leave.is_none() {
+                settlement.ask(self, &credential).await;
+            }
+            let call = async { self.provisioner.revoke(&credential).await };
             let error = match self.limited(limit, call).await {
                 Ok(()) if doubtful => {
                     doubtful = false;
@@ -295,20 +373,22 @@ impl Custody {
                         () = sleep(CALL_TIMEOUT) => continue,
                         () = self.stopped() => {
                             tracing::warn!(target: "arcp::audit", %handle, %job_id, "credential is left to the next run");
-                            return;
+                            return None;
                         }
                     }
                 }
                 Ok(()) => {
                     tracing::info!(target: "arcp::audit", %handle, %job_id, "credential revoked");
-                    return self.settle(handle).await;
+                    self.settle(handle).await;
+                    return Some(settlement.spent());
                 }
                 Err(error) => error,
             };
             if !matches!(error, ProvisionError::Transient(_)) {
                 self.unrevocable.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(target: "arcp::audit", %handle, %job_id, error = shown(&error), "credential cannot be revoked");
-                return self.give_up(handle, &chain(&error)).await;
+                self.give_up(handle, &chain(&error)).await;
+                return None;
             }
             tracing::warn!(%handle, %job_id, error = shown(&error), "credential is not revoked yet");
             let delay = delays.next().unwrap_or(CALL_TIMEOUT);
@@ -322,7 +402,7 @@ impl Custody {
                 },
                 Some(at) if Instant::now() + delay >= at => {
                     tracing::warn!(target: "arcp::audit", %handle, %job_id, "credential is left to the next run");
-                    return;
+                    return None;
                 }
                 Some(_) => sleep(delay).await,
             }
@@ -343,7 +423,7 @@ impl Custody {
 }
 
 /// 200 ms, then twice as long each time up to 30 s, and each as much longer again as chance has it: 60 s at most.
-fn delays() -> ExponentialBackoff {
+pub(super) fn delays() -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(200))
         .with_max_delay(Duration::from_secs(30))
@@ -353,7 +433,7 @@ fn delays() -> ExponentialBackoff {
         .build()
 }
 
-fn shown<E: std::error::Error + 'static>(error: &E) -> &(dyn std::error::Error + 'static) {
+pub(super) fn shown<E: std::error::Error + 'static>(error: &E) -> &(dyn std::error::Error + 'static) {
     error
 }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arcp_runtime::proto::Timestamp;
 use arcp_runtime::{AgentError, EmitError, JobContext, Limits, StopCause, agent_fn};
-use serde_json::Value;
+use futures_util::FutureExt;
+use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::peer::Peer;
@@ -173,4 +175,37 @@ async fn an_agent_that_only_emits_leaves_its_thread_to_others_also_when_nobody_l
         emits.recv().await.unwrap();
     }
     assert!(runtime.shutdown().await, "the agent is gone");
+}
+
+/// The wall clock may be ahead of the one that wakes the runtime: who is denied something for it is told to stop at once.
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_outlives_its_lease_is_the_last_one_also_if_no_timer_has_told() {
+    let agent = agent_fn(async |ctx: JobContext, _: Value| {
+        let expires_at = ctx.lease_constraints().expires_at.unwrap();
+        let sits = async {
+            // Somebody is always ready to run, so that the clock that is held does not move.
+            while ctx.now() < expires_at {
+                tokio::task::yield_now().await;
+            }
+            Ok::<_, AgentError>(())
+        };
+        ctx.call_tool("sits", &(), sits).await?;
+        let denied = ctx.authorize("tool.call", "sits").unwrap_err();
+        assert_eq!(denied.code().as_str(), "LEASE_EXPIRED");
+        assert_eq!(ctx.stopped().now_or_never(), Some(StopCause::LeaseExpired));
+        Ok::<_, AgentError>(())
+    });
+    let runtime = builder().agent("sits@1", agent).build().unwrap();
+    let mut peer = Peer::open(&runtime).await;
+    let soon = Timestamp::from(std::time::SystemTime::now()).as_millis() + 500;
+    let submit = json!({
+        "agent": "sits",
+        "lease_request": { "tool.call": ["*"] },
+        "lease_constraints": { "expires_at": Timestamp::from_millis(soon) },
+    });
+    peer.say("job.submit", submit, &Value::Null).await;
+    peer.receive_type("job.accepted").await;
+    peer.receive_type("job.event").await;
+    peer.receive_type("job.event").await;
+    assert_eq!(peer.receive_job_error().await, "LEASE_EXPIRED");
 }

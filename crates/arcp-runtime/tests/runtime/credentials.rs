@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arcp_runtime::credentials::{
-    CredentialLedger, CredentialOrder, CredentialProvisioner, FileLedger, Issued, MemoryLedger, Outstanding,
-    OutstandingCredentials, ProvisionError,
+    CredentialChange, CredentialLedger, CredentialOrder, CredentialProvisioner, FileLedger, Issued,
+    MemoryLedger, Outstanding, OutstandingCredentials, ProvisionError,
 };
-use arcp_runtime::proto::{CredentialConstraints, Lease};
-use arcp_runtime::{AgentError, Authenticated, BuildError, JobContext, Runtime, RuntimeBuilder, agent_fn};
+use arcp_runtime::proto::{Amount, Budget, BudgetAmount, CredentialConstraints, Lease};
+use arcp_runtime::{
+    AgentError, Authenticated, BuildError, JobContext, Limits, Runtime, RuntimeBuilder, agent_fn,
+};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance};
@@ -21,7 +23,7 @@ use crate::peer::Peer;
 
 /// What the upstream does with a call.
 #[derive(Clone, Copy, Debug)]
-enum Answer {
+pub(crate) enum Answer {
     /// What it is asked to.
     Yes,
     Transient,
@@ -30,45 +32,68 @@ enum Answer {
     Panics,
     /// It does what it is asked to, and never says so.
     Silent,
+    /// It does what it is asked to once that is allowed.
+    Waits,
+    Unsupported,
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     /// What is good, by handle.
-    good: BTreeMap<String, CredentialConstraints>,
-    issues: VecDeque<Answer>,
-    revocations: VecDeque<Answer>,
+    pub(crate) good: BTreeMap<String, CredentialConstraints>,
+    /// What was spent in USD, by handle.
+    pub(crate) spent: BTreeMap<String, Amount>,
+    pub(crate) issues: VecDeque<Answer>,
+    pub(crate) changes: VecDeque<Answer>,
+    pub(crate) revocations: VecDeque<Answer>,
     calls: Vec<(&'static str, String, Instant)>,
 }
 
 /// An upstream, and the ledger that it must find its calls in.
 #[derive(Clone)]
-struct Upstream {
-    state: Arc<Mutex<State>>,
+pub(crate) struct Upstream {
+    pub(crate) state: Arc<Mutex<State>>,
     ledger: Arc<dyn CredentialLedger>,
+    /// Allows what waits.
+    pub(crate) allowed: Arc<Semaphore>,
 }
 
 impl Upstream {
     fn new(ledger: impl CredentialLedger) -> Self {
-        Self { state: Arc::default(), ledger: Arc::new(ledger) }
+        Self { state: Arc::default(), ledger: Arc::new(ledger), allowed: Arc::new(Semaphore::new(0)) }
     }
 
-    fn issues(self, answers: &[Answer]) -> Self {
+    pub(crate) fn issues(self, answers: &[Answer]) -> Self {
         self.state.lock().unwrap().issues.extend(answers);
         self
     }
 
-    fn revocations(self, answers: &[Answer]) -> Self {
+    pub(crate) fn changes(self, answers: &[Answer]) -> Self {
+        self.state.lock().unwrap().changes.extend(answers);
+        self
+    }
+
+    pub(crate) fn revocations(self, answers: &[Answer]) -> Self {
         self.state.lock().unwrap().revocations.extend(answers);
         self
     }
 
-    fn good(&self) -> Vec<String> {
+    pub(crate) fn good(&self) -> Vec<String> {
         self.state.lock().unwrap().good.keys().cloned().collect()
     }
 
+    /// Spends with the credential that is good for so much.
+    pub(crate) fn spend(&self, limit: &str, amount: Amount) {
+        let mut state = self.state.lock().unwrap();
+        let is_it = |constraints: &CredentialConstraints| {
+            constraints.cost_budget.as_deref() == Some(&[limit.to_owned()])
+        };
+        let handle = state.good.iter().find(|(_, constraints)| is_it(constraints)).unwrap().0.clone();
+        state.spent.insert(handle, amount);
+    }
+
     /// What it was asked, without the random part of handles.
-    fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         let call = |(call, handle, _): &(&str, String, Instant)| {
             format!("{call} {}", &handle[handle.rfind('.').unwrap()..])
         };
@@ -87,11 +112,15 @@ impl Upstream {
         does: impl FnOnce(&mut State),
     ) -> Result<(), ProvisionError> {
         let answer = answer.unwrap_or(Answer::Yes);
-        if matches!(answer, Answer::Yes | Answer::Silent) {
+        if matches!(answer, Answer::Waits) {
+            self.allowed.acquire().await.unwrap().forget();
+        }
+        if matches!(answer, Answer::Yes | Answer::Silent | Answer::Waits) {
             does(&mut self.state.lock().unwrap());
         }
         match answer {
-            Answer::Yes => Ok(()),
+            Answer::Yes | Answer::Waits => Ok(()),
+            Answer::Unsupported => Err(ProvisionError::Unsupported),
             Answer::Transient => Err(ProvisionError::Transient("down".into())),
             Answer::Permanent => Err(ProvisionError::Permanent("no".into())),
             Answer::NoBudget => Err(ProvisionError::BudgetExhausted("broke".into())),
@@ -115,6 +144,20 @@ impl CredentialProvisioner for Upstream {
         Ok(issued.profile("openai").constraints(order.constraints()))
     }
 
+    async fn constrain(&self, change: &CredentialChange) -> Result<Budget, ProvisionError> {
+        self.asked("constrain", &change.handle).await;
+        let answer = self.state.lock().unwrap().changes.pop_front();
+        let mut spent = Amount::ZERO;
+        self.answer(answer, |state| {
+            spent = state.spent.get(&change.handle).copied().unwrap_or_default();
+            if let Some(constraints) = state.good.get_mut(&change.handle) {
+                constraints.cost_budget = change.most("USD", spent).map(|most| vec![format!("USD:{most}")]);
+            }
+        })
+        .await?;
+        Ok([BudgetAmount { currency: "USD".parse().unwrap(), amount: spent }].into_iter().collect())
+    }
+
     async fn revoke(&self, credential: &Outstanding) -> Result<(), ProvisionError> {
         self.asked("revoke", &credential.handle).await;
         let answer = self.state.lock().unwrap().revocations.pop_front();
@@ -124,7 +167,7 @@ impl CredentialProvisioner for Upstream {
 
 /// Agents: `uses` returns what it was given, `waits` waits to be told to stop, `panics` does, `rotates` rotates what it has,
 /// `poor` has none, `delegates` delegates to `uses`.
-fn with(upstream: &Upstream, ledger: impl CredentialLedger) -> RuntimeBuilder<Authenticated> {
+pub(crate) fn with(upstream: &Upstream, ledger: impl CredentialLedger) -> RuntimeBuilder<Authenticated> {
     let uses = async |ctx: JobContext, _: Value| Ok::<_, AgentError>(ctx.credentials());
     let waits = async |ctx: JobContext, _: Value| {
         ctx.stopped().await;
@@ -167,15 +210,25 @@ fn start() -> (Upstream, MemoryLedger, Runtime) {
     start_with(|upstream| upstream)
 }
 
-fn start_with(script: impl FnOnce(Upstream) -> Upstream) -> (Upstream, MemoryLedger, Runtime) {
+/// An upstream that does what the script says, and its ledger.
+pub(crate) fn scripted(script: impl FnOnce(Upstream) -> Upstream) -> (Upstream, MemoryLedger) {
     let ledger = MemoryLedger::dangerous();
-    let upstream = script(Upstream::new(ledger.clone()));
+    (script(Upstream::new(ledger.clone())), ledger)
+}
+
+fn start_with(script: impl FnOnce(Upstream) -> Upstream) -> (Upstream, MemoryLedger, Runtime) {
+    let (upstream, ledger) = scripted(script);
     let runtime = with(&upstream, ledger.clone()).build().unwrap();
     (upstream, ledger, runtime)
 }
 
-async fn open(runtime: &Runtime) -> Peer {
-    let mut peer = Peer::connect(runtime, 64);
+pub(crate) async fn open(runtime: &Runtime) -> Peer {
+    open_over(runtime, 64).await
+}
+
+/// The same over a link that holds so many frames.
+async fn open_over(runtime: &Runtime, capacity: usize) -> Peer {
+    let mut peer = Peer::connect(runtime, capacity);
     let auth = json!({ "scheme": "bearer", "token": "t" });
     let features = json!(["cost.budget", "model.use", "provisioned_credentials"]);
     let hello = json!({ "auth": auth, "capabilities": { "features": features } });
@@ -191,7 +244,7 @@ async fn submit(peer: &mut Peer, agent: &str) -> Value {
 }
 
 /// Lets a little time pass, and everybody do what is due.
-async fn a_moment() {
+pub(crate) async fn a_moment() {
     advance(Duration::from_millis(10)).await;
     for _ in 0..10 {
         tokio::task::yield_now().await;
@@ -199,7 +252,7 @@ async fn a_moment() {
 }
 
 /// Waits until nothing is outstanding but what is unrevocable.
-async fn all_revoked(runtime: &Runtime) {
+pub(crate) async fn all_revoked(runtime: &Runtime) {
     let settled = async {
         loop {
             let OutstandingCredentials { held, revoking, .. } = runtime.outstanding_credentials();
@@ -390,7 +443,7 @@ fn a_crash_between_issuing_and_recording_leaves_nothing_good() {
         upstream
     });
     first.shutdown_background();
-    let Upstream { state, ledger } = upstream;
+    let Upstream { state, ledger, allowed } = upstream;
     drop(ledger);
     assert_eq!(state.lock().unwrap().good.len(), 2);
     let left = FileLedger::read(&path).unwrap();
@@ -403,7 +456,7 @@ fn a_crash_between_issuing_and_recording_leaves_nothing_good() {
     paused().block_on(async {
         let ledger = open_ledger(&copy);
         state.lock().unwrap().revocations.push_back(Answer::Transient);
-        let upstream = Upstream { state, ledger: Arc::new(ledger.clone()) };
+        let upstream = Upstream { state, ledger: Arc::new(ledger.clone()), allowed };
         let runtime = with(&upstream, ledger.clone()).build().unwrap();
         let mut peer = open(&runtime).await;
         submit(&mut peer, "waits").await;
@@ -475,6 +528,52 @@ async fn rotations_at_once_are_made_one_after_the_other() {
     assert_eq!(calls, ["issue .1", "issue .2", "issue .3", "revoke .1", "revoke .2"]);
 }
 
+/// Pitfall 32.
+#[tokio::test(start_paused = true)]
+async fn rotations_that_nobody_reads_of_are_told_in_order_and_the_last_one_is_good() {
+    const ROTATIONS: usize = 12;
+    let ledger = MemoryLedger::dangerous();
+    let upstream = Upstream::new(ledger.clone());
+    let agent = agent_fn(async |ctx: JobContext, _: Value| {
+        let id = ctx.credentials().remove(0).id;
+        let rotations = (0..ROTATIONS).map(|_| ctx.rotate_credential(&id));
+        let values = futures_util::future::try_join_all(rotations).await?;
+        assert_eq!(values.len(), ROTATIONS);
+        ctx.stopped().await;
+        Ok::<_, AgentError>(())
+    });
+    let limits = Limits { send_window_events: 1, ..Limits::default() };
+    let runtime = with(&upstream, ledger.clone()).limits(limits).agent("many@1", agent).build().unwrap();
+    let mut peer = open_over(&runtime, 1).await;
+    let accepted = submit(&mut peer, "many").await;
+    let id = accepted["payload"]["credentials"][0]["id"].as_str().unwrap().to_owned();
+    for _ in 0..1_000 {
+        a_moment().await;
+    }
+    let issued = upstream.calls().iter().filter(|call| call.starts_with("issue")).count();
+    assert!(issued > 1 && issued < ROTATIONS, "the agent waits for its reader: {issued}");
+    for generation in 2..ROTATIONS + 2 {
+        let event = peer.receive_type("job.event").await;
+        assert_eq!(event["payload"]["body"]["value"], format!("sk-{id}.{generation}"));
+    }
+    while outstanding(&ledger).await > 1 {
+        a_moment().await;
+    }
+    assert_eq!(upstream.good(), [format!("{id}.{}", ROTATIONS + 1)]);
+
+    // And a job that ends while its rotations wait leaves nothing behind.
+    let accepted = submit(&mut peer, "many").await;
+    for _ in 0..1_000 {
+        a_moment().await;
+    }
+    peer.say("job.cancel", json!({}), &accepted["job_id"]).await;
+    while peer.receive().await["type"] != "job.error" {}
+    while outstanding(&ledger).await > 1 {
+        a_moment().await;
+    }
+    assert_eq!(upstream.good(), [format!("{id}.{}", ROTATIONS + 1)]);
+}
+
 /// A second key for the same money could spend it twice.
 #[tokio::test(start_paused = true)]
 async fn a_child_that_draws_on_its_parents_budget_has_no_credential_of_its_own() {
@@ -500,6 +599,13 @@ async fn a_rotation_that_fails_leaves_the_old_value_and_one_that_comes_too_late_
     assert_eq!(peer.receive_job_error().await, "INTERNAL_ERROR");
     all_revoked(&runtime).await;
     assert_eq!(upstream.calls(), ["issue .1", "issue .2", "revoke .1"]);
+
+    // `?` in an agent keeps the code.
+    let script = |upstream: Upstream| upstream.issues(&[Answer::Yes, Answer::NoBudget]);
+    let (_, _, runtime) = start_with(script);
+    let mut peer = open(&runtime).await;
+    submit(&mut peer, "rotates").await;
+    assert_eq!(peer.receive_job_error().await, "BUDGET_EXHAUSTED");
 
     let gate = Arc::new(Semaphore::new(0));
     let (waiting, ledger) = (Arc::clone(&gate), MemoryLedger::dangerous());

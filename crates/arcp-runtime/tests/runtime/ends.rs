@@ -34,7 +34,7 @@ async fn nothing_is_left_of_a_runtime_that_was_dropped() {
     let wedged = Peer::open_with(&runtime, 1).await;
     let silent = Peer::connect(&runtime, 1);
     let (_link, theirs) = memory::pair(1);
-    let unserved = runtime.serve(Box::pin(theirs));
+    let unserved = runtime.serve(Box::pin(theirs), arcp_transport::Peer::LOCAL);
     drop(runtime);
     assert_eq!(good.receive_close().await, CloseCode::GOING_AWAY);
     drop(unserved);
@@ -102,7 +102,7 @@ async fn a_peer_that_takes_its_leave_is_answered() {
 async fn a_connection_can_be_dropped_at_any_time() {
     let runtime = Arc::new(builder().build().unwrap());
     let (mut link, theirs) = memory::pair(4);
-    let serving = tokio::spawn(runtime.serve(Box::pin(theirs)));
+    let serving = tokio::spawn(runtime.serve(Box::pin(theirs), arcp_transport::Peer::LOCAL));
     tokio::task::yield_now().await;
     serving.abort();
     assert!(link.next().await.is_none());

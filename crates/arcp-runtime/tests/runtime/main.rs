@@ -7,6 +7,7 @@ mod agents;
 mod authentication;
 mod credentials;
 mod ends;
+mod family;
 mod flow;
 mod peer;
 mod restart;

@@ -15,7 +15,7 @@ impl Peer {
     /// Connects, and says nothing.
     pub(crate) fn connect(runtime: &Runtime, capacity: usize) -> Self {
         let (link, theirs) = memory::pair(capacity);
-        tokio::spawn(runtime.serve(Box::pin(theirs)));
+        tokio::spawn(runtime.serve(Box::pin(theirs), arcp_transport::Peer::LOCAL));
         Self { link, said: 0 }
     }
 
