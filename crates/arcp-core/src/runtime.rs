@@ -2,11 +2,13 @@
 
 mod ack;
 mod agents;
+mod append;
 mod census;
 mod config;
 mod connection;
 mod connections;
 mod delegate;
+mod drain;
 mod event;
 mod handshake;
 mod heartbeat;
@@ -277,33 +279,6 @@ impl Runtime {
         self.connections.committed(&mut self.events);
     }
 
-    /// The store has no room for a batch, which is to be committed again later. Jobs that have said something since the last
-    /// batch that was committed end in `INTERNAL_ERROR`, and so does every job that says something before the next one is. What
-    /// would have to be written is refused with the same code, which invites to try again. Nothing that was numbered is lost: it
-    /// is sent once there is room.
-    pub fn handle_full(&mut self, now: Now) {
-        self.store_is_full = true;
-        let committed = self.writes.committed();
-        let running = |(_, job): &(&JobKey, &Job)| !job.has_ended() && job.position > committed;
-        let affected: Vec<JobKey> = self.jobs.iter().filter(running).map(|(key, _)| *key).collect();
-        for job_key in affected {
-            self.end_unwritten(now, job_key);
-        }
-    }
-
-    /// Takes no new session and no new job any more, and tells those that run by a `status` event of phase `draining`. Sessions
-    /// can still be resumed. [`Event::Drained`] says that no job runs any more.
-    pub fn drain(&mut self, now: Now) {
-        if std::mem::replace(&mut self.draining, true) {
-            return;
-        }
-        let running = self.jobs.iter().filter(|(_, job)| !job.has_ended());
-        for job_key in running.map(|(key, _)| *key).collect::<Vec<_>>() {
-            self.tell_draining(now, job_key);
-        }
-        self.tell_drained();
-    }
-
     /// Ends every job with `INTERNAL_ERROR`, which invites to try again, and closes every connection with 1001 once
     /// everything is sent. New connections are closed at once.
     pub fn shut_down(&mut self, now: Now) {
@@ -319,31 +294,6 @@ impl Runtime {
     pub fn poll_write(&mut self) -> Option<Batch> {
         self.write_changes();
         self.writes.take()
-    }
-
-    /// Writes down, as it stands now, what changes too often to be written each time.
-    fn write_changes(&mut self) {
-        let Some(changed) = self.writes.take_changed() else { return };
-        for job_key in changed.trimmed {
-            let Some(job) = self.jobs.get(&job_key) else { continue };
-            // The last entry is stored in any case: it says where the log ends, and how.
-            let (kept_from, owner_seq) =
-                job.log.beginning().unwrap_or((job.next_index.saturating_sub(1), job.log.last_owner_seq()));
-            let job_id = job.head.job_id.clone();
-            self.writes.push(Write::Forgotten(ForgottenRecord { job_id, kept_from, owner_seq }));
-        }
-        for job_key in changed.spent {
-            if let Some(job) = self.jobs.get(&job_key) {
-                self.writes.push(Write::Remaining(job.head.job_id.clone(), job.authority.budget()));
-            }
-        }
-        for session_key in changed.views {
-            let Some(session) = self.sessions.by_key_mut(session_key) else { continue };
-            self.writes.push(Write::View(session.view_record()));
-            for job_key in session.behind.clone() {
-                self.record_follow(session_key, job_key);
-            }
-        }
     }
 
     /// The next thing to do.

@@ -6,7 +6,7 @@ use arcp_proto::session::{
 use arcp_proto::{BearerToken, ErrorCode, ErrorPayload, Feature, Message, MessageId, ResumeToken, SessionId};
 
 use super::connection::{Introduction, Phase};
-use super::job::NO_ROOM;
+use super::drain::NO_ROOM;
 use super::session::Session;
 use super::timers::Timer;
 use super::{Close, ConnectionKey, Event, Runtime, SessionKey, Write};

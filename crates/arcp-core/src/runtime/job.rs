@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arcp_proto::event::{BUDGET_REMAINING, EventKind, Metric, Status};
+use arcp_proto::event::{BUDGET_REMAINING, EventKind, Metric};
 use arcp_proto::job::{Accepted, FinalStatus, JobError, JobResult};
 use arcp_proto::{
     Amount, Credential, Currency, ErrorCode, ErrorPayload, Json, MessageType, Payload, SessionId,
@@ -17,9 +17,6 @@ use super::{Event, FollowRecord, JobKey, JobSpec, Runtime, SessionKey, StopCause
 use crate::lease::{Authority, Reservation};
 use crate::principal::Principal;
 use crate::time::{Instant, Now};
-
-/// Why nothing is taken on while the store is full.
-pub(super) const NO_ROOM: &str = "the runtime's store has no room now; try again later";
 
 pub(super) struct Job {
     pub(super) head: Arc<JobHead>,
@@ -471,108 +468,6 @@ impl Runtime {
         self.forget_finished_jobs();
     }
 
-    /// Stores an entry, shows it to every follower, and keeps it for later ones. Those who submitted the job are shown
-    /// `private` in its place, which is neither stored nor kept for anybody else.
-    pub(super) fn append(
-        &mut self,
-        job_key: JobKey,
-        entry: Entry,
-        private: Option<Arc<Entry>>,
-    ) -> Arc<Entry> {
-        let entry = Arc::new(entry);
-        let mut followers = match self.jobs.get_mut(&job_key) {
-            Some(job) => {
-                job.next_index += 1;
-                job.position = self.writes.position();
-                std::mem::take(&mut job.followers)
-            }
-            None => Vec::new(),
-        };
-        let mut fallen_behind = Vec::new();
-        for follower in followers.iter_mut().filter(|follower| follower.behind.is_none()) {
-            let limits = &self.config.limits;
-            match self.sessions.by_key_mut(follower.session) {
-                // It does not keep up: it is shown the rest as it takes it, and costs nobody anything.
-                Some(session) if !follower.paces && session.is_backlogged(limits) => {
-                    follower.behind = Some(entry.index);
-                    fallen_behind.push(follower.session);
-                    if !session.behind.contains(&job_key) {
-                        session.behind.push(job_key);
-                    }
-                }
-                _ => {
-                    let shown = private.as_ref().filter(|_| follower.submitted).unwrap_or(&entry);
-                    self.show(follower.session, shown);
-                }
-            }
-        }
-        if let Some(job) = self.jobs.get_mut(&job_key) {
-            job.followers = followers;
-            let owner = self.sessions.by_key(job.owner);
-            let owner_seq = owner.map_or(job.log.last_owner_seq() + 1, super::session::Session::head_seq);
-            job.log.push(Arc::clone(&entry), owner_seq);
-            self.writes.append(Arc::clone(&entry), owner_seq);
-            self.history_bytes += entry.payload.len();
-            self.forget_history(job_key);
-        }
-        for session in fallen_behind {
-            self.record_follow(session, job_key);
-        }
-        entry
-    }
-
-    /// Writes down whether and how a session follows a job.
-    pub(super) fn record_follow(&mut self, session_key: SessionKey, job_key: JobKey) {
-        let (Some(session_id), Some(job)) = (self.session_id(session_key), self.jobs.get(&job_key)) else {
-            return;
-        };
-        let job_id = job.head.job_id.clone();
-        let follower = job.followers.iter().find(|follower| follower.session == session_key);
-        self.writes.push(match follower {
-            None => Write::Unfollow(session_id, job_id),
-            Some(follower) => Write::Follow(FollowRecord {
-                session_id,
-                job_id,
-                submitted: follower.submitted,
-                paces: follower.paces,
-                behind: follower.behind,
-            }),
-        });
-    }
-
-    /// Numbers a message in a session's view and has it sent.
-    pub(super) fn show(&mut self, session_key: SessionKey, entry: &Arc<Entry>) {
-        let Some(session) = self.sessions.by_key_mut(session_key) else { return };
-        if !session.push(entry, self.writes.position(), &self.config.limits) {
-            return;
-        }
-        self.writes.make_due(); // a number is written before it is sent
-        if session.note() {
-            self.writes.changed().views.push(session_key);
-        }
-        if let Some(connection) = session.connection {
-            self.connections.wake(connection, &mut self.events);
-        }
-    }
-
-    /// Keeps what is kept of logs within the limits. Terminal messages are kept as long as their jobs are known.
-    fn forget_history(&mut self, growing: JobKey) {
-        let limits = &self.config.limits;
-        while self.history_bytes > limits.history_bytes {
-            let Some(ended) = self.history_of_ended.pop_front() else { break };
-            if let Some(job) = self.jobs.get_mut(&ended) {
-                self.history_bytes -= job.log.clear();
-                self.writes.changed().trimmed.insert(ended);
-            }
-        }
-        let Some(job) = self.jobs.get_mut(&growing) else { return };
-        while job.log.len() > limits.history_events || self.history_bytes > limits.history_bytes {
-            let Some(bytes) = job.log.forget_first() else { return };
-            self.history_bytes -= bytes;
-            self.writes.changed().trimmed.insert(growing);
-        }
-    }
-
     /// Tells a job to stop; the first cause is the one that counts.
     pub(super) fn stop(&mut self, now: Now, job_key: JobKey, cause: StopCause, reason: Option<String>) {
         let Some(job) = self.jobs.get_mut(&job_key) else { return };
@@ -615,38 +510,6 @@ impl Runtime {
         tracing::warn!(job_id = %job.head.job_id, "agent did not stop in time, its task is aborted");
         self.finish(now, job_key, Outcome::Panicked);
         self.events.push_back(Event::Abort(job_key));
-    }
-
-    /// A job whose agent wants something to be written, if that can be done: where the store is full, the job ends.
-    pub(super) fn writable(&mut self, now: Now, job_key: JobKey) -> Result<&mut Job, EmitError> {
-        if self.store_is_full {
-            self.end_unwritten(now, job_key);
-        }
-        self.jobs.get_mut(&job_key).filter(|job| !job.has_ended()).ok_or(EmitError::Ended)
-    }
-
-    /// Ends a job of which nothing more can be written now.
-    pub(super) fn end_unwritten(&mut self, now: Now, job_key: JobKey) {
-        if self.jobs.get(&job_key).is_some_and(|job| !job.has_ended()) {
-            let error = ErrorPayload::new(ErrorCode::InternalError, NO_ROOM);
-            self.finish(now, job_key, Outcome::Failure(error));
-            self.events.push_back(Event::Abort(job_key));
-        }
-    }
-
-    pub(super) fn tell_draining(&mut self, now: Now, job_key: JobKey) {
-        let message = Some("the runtime is about to stop".to_owned());
-        let status = Status { phase: "draining".to_owned(), message, id: None, value: None };
-        if let Ok(draft) = Draft::new(EventKind::Status, now.wall, &status) {
-            self.append_event(job_key, draft);
-        }
-    }
-
-    /// Says that no job runs any more, if that is what is being waited for.
-    pub(super) fn tell_drained(&mut self) {
-        if self.draining && !self.shutting_down && self.sessions.all_running() == 0 {
-            self.events.push_back(Event::Drained);
-        }
     }
 
     /// Ends every job that has not ended, with an error that invites to try again (§12). One that was told to stop

@@ -5,7 +5,7 @@ use arcp_proto::session::{self as wire, Closed, Pong};
 use arcp_proto::{ErrorCode, ErrorPayload, Feature, JobId, Message, MessageId, MessageType};
 
 use super::connection::Phase;
-use super::job::NO_ROOM;
+use super::drain::NO_ROOM;
 use super::{Close, ConnectionKey, Runtime, SessionKey, StopCause};
 use crate::incoming::{Incoming, Received};
 use crate::observation::Observation;

@@ -50,6 +50,16 @@ impl Store for Kept {
     }
 }
 
+/// Lets time pass, with what falls into it.
+async fn pass(seconds: usize) {
+    for _ in 0..seconds {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 /// An agent that counts on from its checkpoint, one step for each permit.
 fn counts(store: &Kept, steps: &Arc<Semaphore>) -> Runtime {
     let steps = Arc::clone(steps);
@@ -120,7 +130,7 @@ async fn a_checkpoint_that_cannot_be_read_fails_its_job() {
     peer.hello().await;
     let welcome = peer.receive_type("session.welcome").await;
     peer.submit("odd").await;
-    tokio::time::sleep(Duration::from_secs(1)).await; // simulated: the agent has come to its wait
+    pass(1).await; // the agent has come to its wait
     let second = agent(&store);
     let mut peer = Peer::connect(&second, 64);
     peer.resume(&welcome).await;
@@ -139,7 +149,7 @@ async fn a_store_without_room_ends_jobs_and_is_tried_again_until_it_has_some() {
     peer.receive_type("job.accepted").await;
     store.full.store(true, Ordering::SeqCst);
     steps.add_permits(1);
-    tokio::time::sleep(Duration::from_secs(20)).await;
+    pass(20).await;
     assert!(peer.hears_nothing(), "nothing of it is written");
     assert!((4..20).contains(&store.tries.load(Ordering::SeqCst)), "tried again, at growing intervals");
     peer.say("job.submit", json!({ "agent": "counts", "input": 0 }), &Value::Null).await;
@@ -172,7 +182,7 @@ async fn a_drain_waits_for_those_who_run_and_for_no_longer_than_it_is_told() {
         });
         assert_eq!(peer.receive_type("job.event").await["payload"]["body"]["phase"], "draining");
         assert_eq!(runtime.health(), Health::Draining);
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        pass(4).await;
         assert!(peer.hears_nothing() && !draining.is_finished());
         if patience == 60 {
             steps.add_permits(1);
