@@ -9,6 +9,7 @@ mod gateway;
 mod jobs;
 mod lease;
 mod left;
+mod replay;
 mod serve;
 mod show;
 mod store;
@@ -42,6 +43,8 @@ enum Command {
     Jobs(jobs::Jobs),
     /// Cancel a job that was submitted with --detach.
     Cancel(cancel::Cancel),
+    /// Print what a store has, as JSON lines.
+    Replay(replay::Replay),
     /// Look at a lease without a runtime.
     Lease(lease::LeaseCommand),
     /// List provisioned credentials that are not known to be revoked.
@@ -56,7 +59,7 @@ fn main() -> ExitCode {
         Command::Jobs(jobs) => jobs.json,
         Command::Credentials(credentials) => credentials.json,
         Command::Lease(lease) => lease.json(),
-        Command::Serve(_) | Command::Cancel(_) => false,
+        Command::Serve(_) | Command::Cancel(_) | Command::Replay(_) => false,
     };
     if let Err(failure) = log_to_stderr(matches!(arguments.command, Command::Serve(_))) {
         return failure.report(json);
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
             Command::Jobs(jobs) => jobs::run(jobs).await,
             Command::Cancel(cancel) => cancel::run(cancel).await,
             Command::Credentials(credentials) => credentials::run(&credentials),
+            Command::Replay(replay) => replay::run(&replay),
             Command::Lease(command) => lease::run(command),
         }
     };

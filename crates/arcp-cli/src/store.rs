@@ -50,7 +50,7 @@ impl StoreArguments {
 }
 
 /// `arcp.db` in the user's data directory, which is made.
-fn default_path() -> Result<PathBuf, Failure> {
+pub(crate) fn default_path() -> Result<PathBuf, Failure> {
     let dirs = directories::ProjectDirs::from("", "", "arcp");
     let dirs = dirs.ok_or_else(|| Failure::usage("no home directory: set HOME, or give --store"))?;
     let directory = dirs.data_dir();

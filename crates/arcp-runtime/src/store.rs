@@ -9,8 +9,8 @@ use futures_util::future::{self, BoxFuture};
 
 pub use arcp_core::Fingerprint;
 pub use arcp_core::runtime::{
-    Batch, Entry, FollowRecord, ForgottenRecord, Image, JobHead, JobRecord, Logged, Recovered, RecoveredJob,
-    RecoveredSession, Rerun, RestoreError, SessionRecord, Shown, ViewRecord, Write,
+    Batch, Entry, FollowRecord, ForgottenRecord, Image, JobHead, JobRecord, Logged, NumberedEntry, Recovered,
+    RecoveredJob, RecoveredSession, Rerun, RestoreError, SessionRecord, Shown, ViewRecord, Write,
 };
 pub use memory::MemoryStore;
 

@@ -49,6 +49,13 @@ pub enum SqliteError {
     /// The file, or its directory, can be read only.
     #[error("{}: the file or its directory is read-only; make both writable, or choose another path", .0.display())]
     ReadOnly(PathBuf),
+    /// A reader cannot read the file: its runtime has not been closed in good order, and has left a log that cannot be read where
+    /// nothing can be written.
+    #[error(
+        "{}: its log cannot be read, since the directory is read-only; copy the file and its -wal to another one",
+        .0.display()
+    )]
+    LogUnreadable(PathBuf),
     /// What is in the file cannot have been written by a store.
     #[error("{}: the file is damaged: {problem}; restore it from a copy, or move it away to begin anew", path.display())]
     Damaged {

@@ -25,6 +25,7 @@ mod codec;
 mod error;
 mod file;
 mod ids;
+mod reader;
 mod recover;
 mod retain;
 mod rows;
@@ -36,6 +37,7 @@ mod writer;
 use std::path::PathBuf;
 
 pub use error::SqliteError;
+pub use reader::{SqliteReader, Viewed, ViewedMessage};
 pub use store::SqliteStore;
 
 /// What is on the disk when a commit is said to be done.

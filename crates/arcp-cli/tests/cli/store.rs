@@ -74,3 +74,38 @@ fn the_store_is_in_the_users_data_directory_if_nothing_is_said() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[test]
+fn what_is_stored_is_printed_as_it_was_sent_beside_the_runtime() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("arcp.db");
+    let serving = at(&path);
+    let output = serving.submit(&["count", "--input", r#"{"n":3}"#]).output().unwrap();
+    exits(&output, 0);
+    let replay = |arguments: &[&str]| {
+        let output =
+            arcp().args(["replay", "--store", path.to_str().unwrap()]).args(arguments).output().unwrap();
+        exits(&output, 0);
+        text(&output.stdout)
+    };
+    let all = replay(&[]);
+    let lines: Vec<serde_json::Value> = all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let numbers: Vec<_> = lines.iter().map(|line| line["event_seq"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [1, 2, 3, 4], "{all}");
+    assert_eq!(lines[3]["type"], "job.result");
+    let (job, session) = (lines[0]["job_id"].as_str().unwrap(), lines[0]["session_id"].as_str().unwrap());
+    assert_eq!(replay(&["--job", job]), all);
+    let view = replay(&["--session", session]);
+    // What was acknowledged is no longer in the view; what is there has the same bytes.
+    assert!(all.ends_with(&view), "{view}");
+    assert_eq!(replay(&["--job", job, "--from", "3"]).lines().count(), 2);
+    let refused = |arguments: &[&str], problem: &str| {
+        let output = arcp().arg("replay").args(arguments).output().unwrap();
+        exits(&output, 2);
+        assert!(text(&output.stderr).contains(problem), "{}", text(&output.stderr));
+    };
+    let file = path.to_str().unwrap();
+    refused(&["--store", file, "--job", "job_01M840HQJBK7VZ7WFT5WDPFQ74"], "is not in the store");
+    refused(&["--store", file, "--session", "sess_01M840HQJBK7VZ7WFT5WDPFQ74"], "is not in the store");
+    refused(&["--store", "/no/such/arcp.db"], "/no/such/arcp.db");
+}

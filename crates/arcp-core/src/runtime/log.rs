@@ -104,7 +104,7 @@ pub struct Entry {
 
 impl Entry {
     /// What stands in its place for a session with these features (§8.4).
-    pub(super) fn as_sent_to<'a>(self: &'a Arc<Self>, features: &Features) -> &'a Arc<Self> {
+    pub fn as_sent_to<'a>(self: &'a Arc<Self>, features: &Features) -> &'a Arc<Self> {
         match &self.plain {
             Some(plain) if !features.contains(&Feature::ResultChunk) => plain,
             _ => self,

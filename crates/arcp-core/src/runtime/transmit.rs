@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arcp_proto::{ByteString, Envelope, MessageId, SessionId, Ulid};
+use arcp_proto::{ByteString, Envelope, MessageId, SessionId, Timestamp, Ulid};
 
-use super::log::Entry;
+use super::log::{Entry, JobHead};
+use super::replay::missed;
 
 /// Something to write to a connection.
 #[derive(Debug)]
@@ -134,6 +135,17 @@ impl NumberedEntry {
     /// An entry with the number that a session gave it, both read from a store; `None` if no runtime gives sessions such a name.
     pub fn stored(session_id: SessionId, event_seq: u64, entry: Arc<Entry>) -> Option<Self> {
         Some(Self { session: Arc::new(SessionHead::named(session_id)?), event_seq, entry })
+    }
+
+    /// The same for what a session was shown in place of the entries before a place, which were no longer kept.
+    pub fn stored_gap(
+        session_id: SessionId,
+        event_seq: u64,
+        job: &Arc<JobHead>,
+        next_index: u64,
+        ts: Timestamp,
+    ) -> Option<Self> {
+        Self::stored(session_id, event_seq, missed(ts, job, next_index)?)
     }
 
     /// Encodes the envelope around the shared payload.

@@ -10,6 +10,7 @@ mod killed;
 mod model;
 mod normal;
 mod opening;
+mod reading;
 mod retention;
 mod world;
 
