@@ -65,6 +65,14 @@
 //! ARCP_TOKEN=s3cret cargo run --release --package arcp-cli -- submit count --input '{"n": 3}'
 //! ```
 //!
+//! What the runtime has told anybody is kept in a file, `arcp.db` in your data directory or `--store FILE`: after a restart, also
+//! one by `kill -9`, sessions are resumed where they were, and so are listings, histories and idempotency keys. What the file has is printed,
+//! beside the runtime or after it:
+//!
+//! ```sh
+//! cargo run --release --package arcp-cli -- replay
+//! ```
+//!
 //! What a lease would allow can be asked before it is granted, without a runtime; this one is denied, with exit code 1:
 //!
 //! ```sh

@@ -171,8 +171,8 @@ impl World {
             }
             23 => self.subscribe(index, false),
             24 => self.delegate(),
-            25 if self.below(4) == 0 => self.crash(),
-            26 if self.host.awaits_commits() => self.fill_up(),
+            25 if self.below(8) == 0 => self.crash(),
+            26 if self.below(6) == 0 && self.host.awaits_commits() => self.fill_up(),
             2..=6 => self.emit(),
             7 => self.finish(),
             8 => {
