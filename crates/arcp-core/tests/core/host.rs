@@ -263,10 +263,11 @@ impl Host {
     }
 
     pub(crate) fn release_commits(&mut self) {
-        self.holding_commits = false;
+        // In order: what comes now is committed after what was held.
         while !self.held.is_empty() {
             self.commit_one();
         }
+        self.holding_commits = false;
         self.settle();
     }
 

@@ -97,7 +97,7 @@ impl World {
             let mut upto = |least: usize, most: usize| least + (random() % (most - least) as u128) as usize;
             limits.send_window_events = upto(1, 10);
             limits.buffer_events = upto(4, 40);
-            limits.history_events = upto(10, 200);
+            limits.history_events = upto(4, 60);
             limits.back_pressure_lag = upto(4, 40) as u64;
             limits.answers = upto(2, 20);
         }
