@@ -26,6 +26,21 @@ async fn a_later_owner_fences_the_earlier_one_off() {
     store.commit(second, World::new(2).batch()).await.unwrap();
 }
 
+/// The lock keeps a second runtime away, and where somebody has removed it the epoch does.
+#[tokio::test]
+async fn a_runtime_that_has_lost_its_lock_is_fenced_off() {
+    let (_directory, path) = temporary();
+    let (first, second) = (SqliteStore::new(&path), SqliteStore::new(&path));
+    let mut world = World::new(1);
+    let epoch = first.open().await.unwrap().epoch;
+    first.commit(epoch, world.batch()).await.unwrap();
+    std::fs::remove_file(format!("{}.lock", path.display())).unwrap();
+    let later = second.open().await.unwrap().epoch;
+    let error = first.commit(epoch, world.batch()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Fenced { held: 1, current: 2 }), "{error}");
+    second.commit(later, World::new(2).batch()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_log_grows_only_at_its_end_and_a_batch_is_taken_whole_or_not_at_all() {
     let (_directory, path) = temporary();
