@@ -201,12 +201,10 @@ fn free_blocks(conn: &Connection, ids: &mut Ids, job: i64, allowance: &mut Allow
     let Some((job_id, kept_from, gone, lowest, shown)) = state.optional()? else { return Ok(true) };
     let shown_from = lowest.unwrap_or(i64::MAX);
     let end = if gone { shown_from } else { kept_from.min(shown_from) };
-    // The last block says where the log ends, and how.
-    let sql = "SELECT id, length(body) FROM blocks WHERE job = ?1 AND first < ?2 AND last < ?2
-        AND (?3 OR first < (SELECT max(first) FROM blocks WHERE job = ?1)) ORDER BY first LIMIT ?4";
+    let sql = "SELECT id, length(body) FROM blocks WHERE job = ?1 AND first < ?2 AND last < ?2 ORDER BY first LIMIT ?3";
     let mut select = conn.prepare_cached(sql)?;
     let limit = allowance.rows.max(1);
-    let mut rows = select.query(params![job, end, gone, limit as i64])?;
+    let mut rows = select.query(params![job, end, limit as i64])?;
     let mut freed = Vec::new();
     while allowance.bytes > 0
         && let Some(row) = rows.next()?

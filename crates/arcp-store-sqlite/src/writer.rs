@@ -308,13 +308,12 @@ impl Database {
         if busy || !self.vacuum {
             return Ok(false);
         }
-        let (free, pages) = (
-            schema::pragma(&self.file.conn, "freelist_count")?,
-            schema::pragma(&self.file.conn, "page_count")?,
-        );
-        self.vacuum = free > FREE_PAGES.max(pages / 4);
+        let free = |this: &Self| schema::pragma(&this.file.conn, "freelist_count");
+        let (before, pages) = (free(self)?, schema::pragma(&self.file.conn, "page_count")?);
+        self.vacuum = before > FREE_PAGES.max(pages / 4);
         if self.vacuum {
             self.unsynced(|this| give_back(&this.file.conn))?;
+            self.vacuum = free(self)? < before;
         }
         Ok(self.vacuum)
     }
