@@ -3,6 +3,7 @@
 //! `cargo bench -p arcp-store-sqlite`. The directory is that of `TMPDIR`: what it is on decides on the numbers of `full`.
 
 use std::hint::black_box;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arcp_proto::event::EventKind;
@@ -13,7 +14,7 @@ use arcp_runtime::store::{
     Batch, Entry, Epoch, ForgottenRecord, JobHead, JobRecord, Logged, SessionRecord, Shown, Store,
     ViewRecord, Write,
 };
-use arcp_store_sqlite::{Durability, SqliteStore};
+use arcp_store_sqlite::{Durability, SqliteReader, SqliteStore};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
 
@@ -196,6 +197,22 @@ fn read(c: &mut Criterion) {
             bencher.iter(|| runtime.block_on(store.open()).expect("a store"));
         });
         runtime.block_on(store.close());
+        let reader = SqliteReader::open(&path).expect("a reader");
+        let sessions: Vec<_> = Load::new(jobs).jobs.iter().map(|(head, _)| Load::session(head)).collect();
+        group.bench_function(BenchmarkId::new("view", jobs), |bencher| {
+            bencher.iter(|| {
+                let mut messages = 0;
+                for session in &sessions {
+                    let read = reader.view(session, 0, |viewed| {
+                        black_box(viewed);
+                        messages += 1;
+                        ControlFlow::Continue(())
+                    });
+                    read.expect("a view");
+                }
+                assert_eq!(messages, EVENTS);
+            });
+        });
     }
     group.finish();
 }

@@ -20,6 +20,7 @@ pub(crate) fn apply(
     retention: &mut Retention,
     batch: &Batch,
 ) -> Result<(), Fault> {
+    retention.begin();
     let mut apply = Apply { conn, ids, retention, appended: Vec::new(), places: HashMap::new() };
     for write in &batch.writes {
         apply.write(write)?;
@@ -166,6 +167,7 @@ impl<'a> Apply<'a> {
                 let first = int(first.entry.index)?;
                 let place = block::Place { job, first, last: first + these.len() as i64 - 1 };
                 let body = block::encode(place, these);
+                self.retention.wrote(body.len());
                 let mut insert = self.conn.prepare_cached(sql)?;
                 insert.execute(params![job, place.first, place.last, body])?;
                 entries = rest;
@@ -209,12 +211,13 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
-    fn shown(&self, session: i64, job: i64, runs: &[Run]) -> Result<(), Fault> {
+    fn shown(&mut self, session: i64, job: i64, runs: &[Run]) -> Result<(), Fault> {
         let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Ok(()) };
         let (first, last) = (int(first.seq)?, int(last.seq + last.count - 1)?);
         // What stands for a gap shows no entry.
         let min_index = runs.iter().filter(|run| run.gap.is_none()).map(|run| run.index).min();
         let bytes = runs::encode(runs::Place { session, job, first, last }, runs);
+        self.retention.wrote(bytes.len());
         let sql =
             "INSERT INTO views (session, job, first, last, min_index, runs) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         self.execute(sql, params![session, job, first, last, min_index.map(int).transpose()?, bytes])

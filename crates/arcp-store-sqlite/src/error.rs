@@ -110,10 +110,16 @@ pub(crate) enum Fault {
     Damaged(String),
     /// What is to be written cannot come from a runtime.
     Nonsense(String),
+    /// A log does not end where the runtime believes.
     Head {
         job_id: String,
         expected: u64,
         actual: u64,
+    },
+    /// Another runtime has taken the store over.
+    Fenced {
+        held: u64,
+        current: u64,
     },
 }
 
@@ -137,6 +143,7 @@ impl Fault {
             Self::Head { job_id, .. } => {
                 SqliteError::Damaged { path: owned, problem: format!("log of job {job_id} has a gap") }
             }
+            Self::Fenced { .. } => SqliteError::InUse(owned),
             Self::Sql(error) => of_sql(owned, error),
         }
     }
@@ -145,6 +152,7 @@ impl Fault {
     pub(crate) fn of_commit(self, path: &Path) -> StoreError {
         match self {
             Self::Head { job_id, expected, actual } => StoreError::Head { job_id, expected, actual },
+            Self::Fenced { held, current } => StoreError::Fenced { held, current },
             other => other.of_file(path).into(),
         }
     }

@@ -153,13 +153,15 @@ fn configure(conn: &mut Connection, options: &Options) -> rusqlite::Result<Arc<A
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "cell_size_check", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
-    conn.pragma_update(None, "cache_size", -16 * 1024)?;
+    conn.pragma_update(None, "cache_size", -64 * 1024)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.pragma_update_and_check(None, "journal_size_limit", WAL_LIMIT, |_| Ok(()))?;
     if let Some(pages) = options.max_pages {
         limit_pages(conn, pages)?;
     }
     conn.set_prepared_statement_cache_capacity(64);
+    // Or SQLite prepares statements again for each value that they are given.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     let wal_pages = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&wal_pages);
     // In the place of SQLite's own checkpoints, which would be part of a commit.
@@ -194,6 +196,12 @@ fn take_over(conn: &Connection, path: &Path) -> Result<u64, SqliteError> {
 pub(crate) fn next_epoch(conn: &Connection) -> rusqlite::Result<u64> {
     let sql = "UPDATE store SET epoch = epoch + 1 RETURNING epoch";
     conn.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+}
+
+/// The epoch of the store.
+pub(crate) fn epoch(conn: &Connection) -> rusqlite::Result<u64> {
+    let mut select = conn.prepare_cached("SELECT epoch FROM store")?;
+    select.query_row([], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
 }
 
 /// How a commit is synced from now on. Not within a transaction.

@@ -51,7 +51,7 @@ pub enum Durability {
     #[default]
     Full,
     /// Everything up to some earlier batch: a power cut may take the last ones, at most those since the log was last copied into
-    /// the database, which is done every 8 MiB and when nothing was written for a quarter of a second. Clients may then have been
+    /// the database, which is done every 16 MiB and when nothing was written for a quarter of a second. Clients may then have been
     /// told of messages that no longer exist, and their numbers are given again (§8.3).
     Normal,
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arcp_proto::{JobId, SessionId, Timestamp};
 use arcp_runtime::store::{Entry, JobHead, Logged, RecoveredJob, RecoveredSession};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use crate::block;
@@ -100,10 +101,7 @@ impl SqliteReader {
     /// # Errors
     /// When it cannot be read.
     pub fn epoch(&self) -> Result<u64, SqliteError> {
-        let read = || -> Result<u64, Fault> {
-            uint(self.conn.query_row("SELECT epoch FROM store", [], |row| row.get(0))?)
-        };
-        self.named(read())
+        self.named(file::epoch(&self.conn).map_err(Fault::from))
     }
 
     /// Every session, in the order in which they were opened, without its view and what it follows.
@@ -340,6 +338,7 @@ fn connect(path: &Path, frozen: bool) -> rusqlite::Result<Connection> {
         _ => Connection::open_with_flags(path, flags)?,
     };
     conn.busy_timeout(BUSY)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.pragma_update(None, "cell_size_check", true)?;
     begin(&conn)?;

@@ -14,15 +14,23 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::error::Fault;
 use crate::ids::Ids;
 
-/// What one step removes at most: rows, and bytes of blocks.
+/// What one step removes at most: rows, and bytes of blocks; twice what the last batch has written if that is more, so that removing
+/// keeps up with whatever is written.
 const ROWS: usize = 256;
 const BYTES: usize = 2 << 20;
+
+/// Bytes that a row takes beside its block or runs, with its places in indices.
+const ROW: usize = 150;
 
 /// Sessions and jobs that may have something to be removed.
 #[derive(Debug, Default)]
 pub(crate) struct Retention {
     sessions: Queue,
     jobs: Queue,
+    /// Bytes that were written since nothing was left to be looked at.
+    written: usize,
+    /// Rows and bytes that the last batch has written.
+    last: Allowance,
 }
 
 /// Each id once.
@@ -46,7 +54,8 @@ impl Queue {
     }
 }
 
-/// What a step may still remove.
+/// So many rows of views and blocks, and so many bytes.
+#[derive(Clone, Copy, Debug, Default)]
 struct Allowance {
     rows: usize,
     bytes: usize,
@@ -77,19 +86,39 @@ impl Retention {
         self.jobs.push(id);
     }
 
-    /// How much there is to look at.
-    pub(crate) fn len(&self) -> usize {
-        self.sessions.order.len() + self.jobs.order.len()
+    /// A batch begins.
+    pub(crate) fn begin(&mut self) {
+        self.last = Allowance::default();
+    }
+
+    /// A row was written: as much may have become free by it.
+    pub(crate) fn wrote(&mut self, bytes: usize) {
+        self.written += bytes + ROW;
+        self.last.rows += 1;
+        self.last.bytes += bytes;
+    }
+
+    /// Bytes that were written since nothing was left to be looked at.
+    pub(crate) fn written(&self) -> usize {
+        self.written
+    }
+
+    /// Whether there is nothing to look at.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sessions.order.is_empty() && self.jobs.order.is_empty()
     }
 
     /// Removes some of it, within a transaction. After an error that is to be rolled back.
     pub(crate) fn step(&mut self, conn: &Connection, ids: &mut Ids) -> Result<(), Fault> {
-        let mut allowance = Allowance { rows: ROWS, bytes: BYTES };
+        let (rows, bytes) = (ROWS.max(2 * self.last.rows), BYTES.max(2 * self.last.bytes));
+        let mut allowance = Allowance { rows, bytes };
         let mut taken = (Vec::new(), Vec::new());
         let outcome = self.try_step(conn, ids, &mut allowance, &mut taken);
         if outcome.is_err() {
             taken.0.into_iter().for_each(|id| self.sessions.push(id));
             taken.1.into_iter().for_each(|id| self.jobs.push(id));
+        } else if self.is_empty() {
+            self.written = 0;
         }
         outcome
     }
@@ -172,12 +201,10 @@ fn free_blocks(conn: &Connection, ids: &mut Ids, job: i64, allowance: &mut Allow
     let Some((job_id, kept_from, gone, lowest, shown)) = state.optional()? else { return Ok(true) };
     let shown_from = lowest.unwrap_or(i64::MAX);
     let end = if gone { shown_from } else { kept_from.min(shown_from) };
-    // The last block says where the log ends, and how.
-    let sql = "SELECT id, length(body) FROM blocks WHERE job = ?1 AND first < ?2 AND last < ?2
-        AND (?3 OR first < (SELECT max(first) FROM blocks WHERE job = ?1)) ORDER BY first LIMIT ?4";
+    let sql = "SELECT id, length(body) FROM blocks WHERE job = ?1 AND first < ?2 AND last < ?2 ORDER BY first LIMIT ?3";
     let mut select = conn.prepare_cached(sql)?;
     let limit = allowance.rows.max(1);
-    let mut rows = select.query(params![job, end, gone, limit as i64])?;
+    let mut rows = select.query(params![job, end, limit as i64])?;
     let mut freed = Vec::new();
     while allowance.bytes > 0
         && let Some(row) = rows.next()?
@@ -237,7 +264,7 @@ mod tests {
         let mut retention = Retention::of(&conn).unwrap();
         let mut ids = Ids::new(2, 2);
         let mut steps = 0;
-        while retention.len() > 0 {
+        while !retention.is_empty() {
             let before = count(&conn, "views") + count(&conn, "blocks");
             retention.step(&conn, &mut ids).unwrap();
             let after = count(&conn, "views") + count(&conn, "blocks");
@@ -260,7 +287,7 @@ mod tests {
         let mut retention = Retention::of(&conn).unwrap();
         retention.step(&conn, &mut Ids::new(2, 2)).unwrap();
         assert_eq!(count(&conn, "blocks"), 7);
-        while retention.len() > 0 {
+        while !retention.is_empty() {
             retention.step(&conn, &mut Ids::new(2, 2)).unwrap();
         }
         assert_eq!(count(&conn, "blocks"), 1);
@@ -275,9 +302,10 @@ mod tests {
         .unwrap();
         let mut retention = Retention::of(&conn).unwrap();
         assert!(retention.step(&conn, &mut Ids::new(2, 2)).is_err());
-        assert_eq!(retention.len(), 2);
+        assert!(!retention.is_empty());
         conn.execute_batch("ALTER TABLE gone RENAME TO views").unwrap();
         retention.step(&conn, &mut Ids::new(2, 2)).unwrap();
-        assert_eq!((retention.len(), count(&conn, "sessions"), count(&conn, "jobs")), (0, 0, 0));
+        assert!(retention.is_empty());
+        assert_eq!((count(&conn, "sessions"), count(&conn, "jobs")), (0, 0));
     }
 }

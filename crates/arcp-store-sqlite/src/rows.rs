@@ -1,8 +1,9 @@
 //! Sessions, jobs and what follows what, as rows.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use arcp_proto::job::FinalStatus;
+use arcp_proto::job::{Accepted, FinalStatus};
 use arcp_proto::{Digest, Json, Timestamp, TraceContext};
 use arcp_runtime::Principal;
 use arcp_runtime::StopCause;
@@ -121,13 +122,21 @@ pub(crate) fn insert_job(conn: &Connection, id: i64, record: &JobRecord) -> Resu
         record.session_id.as_str(),
         record.trace_id.to_string(),
         int(record.accepted_after)?,
-        encode(&record.accepted)?,
+        encode(&without_credentials(&record.accepted))?,
         key,
         fingerprint,
         record.rerun.as_ref().map(|rerun| rerun.input.as_str()),
         rerun.transpose()?,
     ])?;
     Ok(())
+}
+
+/// A runtime keeps them apart, and none is ever to be in the file.
+fn without_credentials(accepted: &Accepted) -> Cow<'_, Accepted> {
+    match accepted.credentials.is_empty() {
+        true => Cow::Borrowed(accepted),
+        false => Cow::Owned(Accepted { credentials: Vec::new(), ..accepted.clone() }),
+    }
 }
 
 /// What [`read_job`] wants to be selected.

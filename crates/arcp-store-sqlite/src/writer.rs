@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use arcp_runtime::StoreError;
@@ -21,14 +21,17 @@ use crate::recover::recover;
 use crate::retain::Retention;
 use crate::{Durability, Options, schema};
 
+/// How long nothing is asked for before something is removed: what goes at once touches fewer pages than what goes one by one.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// How long nothing is to be done before the log is emptied.
 const IDLE: Duration = Duration::from_millis(250);
 
-/// Pages in the log from which on they are copied into the database: 8 MiB.
-const CHECKPOINT_PAGES: u32 = 2048;
+/// Pages in the log from which on they are copied into the database: 16 MiB.
+const CHECKPOINT_PAGES: u32 = 4096;
 
-/// What may wait to be removed while batches wait.
-const BACKLOG: usize = 256;
+/// Bytes that are written before something is removed though batches wait.
+const BACKLOG: usize = 4 << 20;
 
 /// Pages that one step gives back to the file system, and how many free ones are kept at least: 1 and 8 MiB.
 const VACUUM_STEP: i64 = 256;
@@ -82,27 +85,28 @@ impl Writer {
 
     /// Until nobody can ask for anything any more.
     pub(crate) fn run(mut self, requests: &Receiver<Request>) {
-        loop {
-            let request = match requests.try_recv() {
-                Ok(request) => {
-                    self.work(true);
-                    request
-                }
-                Err(TryRecvError::Disconnected) => break,
-                Err(TryRecvError::Empty) if self.work(false) => continue,
-                Err(TryRecvError::Empty) => match requests.recv_timeout(IDLE) {
-                    Ok(request) => request,
-                    Err(RecvTimeoutError::Disconnected) => break,
-                    Err(RecvTimeoutError::Timeout) => {
-                        self.rest();
-                        let Ok(request) = requests.recv() else { break };
-                        request
-                    }
-                },
-            };
+        while let Some(request) = self.next(requests) {
             self.handle(request);
+            self.work(true);
         }
         self.close();
+    }
+
+    /// Waits for the next request, and does meanwhile what can wait.
+    fn next(&mut self, requests: &Receiver<Request>) -> Option<Request> {
+        let mut wait = PAUSE;
+        loop {
+            match requests.recv_timeout(wait) {
+                Ok(request) => return Some(request),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if self.work(false) => wait = Duration::ZERO,
+                Err(RecvTimeoutError::Timeout) if wait < IDLE => wait = IDLE,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.rest();
+                    return requests.recv().ok();
+                }
+            }
+        }
     }
 
     fn handle(&mut self, request: Request) {
@@ -256,7 +260,15 @@ impl Database {
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), Fault> {
-        self.transaction(|this| apply(&this.file.conn, &mut this.ids, &mut this.retention, batch))
+        self.transaction(|this| {
+            let conn = &this.file.conn;
+            // Another runtime has none of this one's locks if somebody has removed the file that holds them.
+            let (held, current) = (this.file.epoch, file::epoch(conn)?);
+            if held != current {
+                return Err(Fault::Fenced { held, current });
+            }
+            apply(conn, &mut this.ids, &mut this.retention, batch)
+        })
     }
 
     /// All of it or nothing.
@@ -289,20 +301,19 @@ impl Database {
             self.checkpoint(CheckpointMode::PASSIVE)?;
             return Ok(true);
         }
-        if self.retention.len() > if busy { BACKLOG } else { 0 } {
+        if !self.retention.is_empty() && (!busy || self.retention.written() >= BACKLOG) {
             self.vacuum = true;
             return self.unsynced(|this| this.retention.step(&this.file.conn, &mut this.ids)).map(|()| true);
         }
         if busy || !self.vacuum {
             return Ok(false);
         }
-        let (free, pages) = (
-            schema::pragma(&self.file.conn, "freelist_count")?,
-            schema::pragma(&self.file.conn, "page_count")?,
-        );
-        self.vacuum = free > FREE_PAGES.max(pages / 4);
+        let free = |this: &Self| schema::pragma(&this.file.conn, "freelist_count");
+        let (before, pages) = (free(self)?, schema::pragma(&self.file.conn, "page_count")?);
+        self.vacuum = before > FREE_PAGES.max(pages / 4);
         if self.vacuum {
             self.unsynced(|this| give_back(&this.file.conn))?;
+            self.vacuum = free(self)? < before;
         }
         Ok(self.vacuum)
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arcp_proto::Json;
 use arcp_runtime::StoreError;
 use arcp_runtime::store::{Batch, Epoch, Image, Store, Write};
 use arcp_store_sqlite::{SqliteError, SqliteStore};
@@ -26,6 +27,21 @@ async fn a_later_owner_fences_the_earlier_one_off() {
     store.commit(second, World::new(2).batch()).await.unwrap();
 }
 
+/// The lock keeps a second runtime away, and where somebody has removed it the epoch does.
+#[tokio::test]
+async fn a_runtime_that_has_lost_its_lock_is_fenced_off() {
+    let (_directory, path) = temporary();
+    let (first, second) = (SqliteStore::new(&path), SqliteStore::new(&path));
+    let mut world = World::new(1);
+    let epoch = first.open().await.unwrap().epoch;
+    first.commit(epoch, world.batch()).await.unwrap();
+    std::fs::remove_file(format!("{}.lock", path.display())).unwrap();
+    let later = second.open().await.unwrap().epoch;
+    let error = first.commit(epoch, world.batch()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Fenced { held: 1, current: 2 }), "{error}");
+    second.commit(later, World::new(2).batch()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_log_grows_only_at_its_end_and_a_batch_is_taken_whole_or_not_at_all() {
     let (_directory, path) = temporary();
@@ -40,17 +56,19 @@ async fn a_log_grows_only_at_its_end_and_a_batch_is_taken_whole_or_not_at_all() 
     let again = Stream::new(2).say(1, 9);
     let mut later = Stream::new(2);
     let later = (later.say(3, 9), later.say(1, 9)).1;
+    // What stands before a wrong write is not taken either.
+    let session = World::new(3).batch().writes[0].clone();
+    assert!(matches!(session, Write::Session(_)));
     for (wrong, at) in [(again, 0), (later, 3)] {
-        // What stands before the wrong write is not taken either.
-        let session = World::new(3).batch().writes[0].clone();
-        let writes = [vec![session], wrong.writes.clone()].concat();
+        let writes = [vec![session.clone()], wrong.writes.clone()].concat();
         let error = store.commit(epoch, Arc::new(Batch { position: 9, writes })).await.unwrap_err();
         let StoreError::Head { expected, actual, .. } = error else { panic!("{error}") };
         assert_eq!((expected, actual), (at, 2));
     }
-    let batch = stream.say(5, 9);
-    image.apply(&batch);
-    store.commit(epoch, batch).await.unwrap();
+    for batch in [stream.say(5, 9), stream.batch(vec![session])] {
+        image.apply(&batch);
+        store.commit(epoch, batch).await.unwrap();
+    }
     store.close().await;
     assert_same(&store.open().await.unwrap().recovered, &image.recover(), "after refusals");
 }
@@ -179,4 +197,25 @@ async fn writes_about_what_is_not_there_change_nothing() {
     store.commit(epoch, Arc::new(Batch { position: 1, writes })).await.unwrap();
     let recovered = store.open().await.unwrap().recovered;
     assert!(recovered.sessions.is_empty() && recovered.jobs.is_empty());
+}
+
+/// No secret is ever in the file, not even where a runtime forgets to take it out.
+#[tokio::test]
+async fn credentials_are_not_written() {
+    let (_directory, path) = temporary();
+    let store = SqliteStore::new(&path);
+    let epoch = store.open().await.unwrap().epoch;
+    let begin = Stream::new(1).begin();
+    let mut writes = begin.writes.clone();
+    for write in &mut writes {
+        let Write::Job(record) = write else { continue };
+        let text =
+            r#"[{"id":"cred_1","scheme":"bearer","value":"sk-canary","endpoint":"https://g.example/v1"}]"#;
+        record.accepted.credentials = Json::parse(text).unwrap().decode().unwrap();
+    }
+    store.commit(epoch, Arc::new(Batch { position: 1, writes })).await.unwrap();
+    store.close().await;
+    let file = std::fs::read(&path).unwrap();
+    assert!(!file.windows(9).any(|bytes| bytes == b"sk-canary"));
+    assert_eq!(store.open().await.unwrap().recovered.jobs.len(), 1);
 }
