@@ -74,6 +74,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     resume_window: u64,
 
+    /// How long a job is remembered after its end, with its log.
+    #[arg(long, value_name = "SECS", default_value_t = 604_800, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    job_retention: u64,
+
     /// Events kept for the resume of one session.
     #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = at_least_one)]
     buffer_events: usize,
@@ -191,6 +195,7 @@ fn limits(serve: &Serve) -> Limits {
         heartbeat_interval: Duration::from_secs(serve.heartbeat_interval),
         back_pressure_lag: serve.back_pressure_lag,
         resume_window: Duration::from_secs(serve.resume_window),
+        job_retention: Duration::from_secs(serve.job_retention),
         sessions_per_principal: serve.max_sessions_per_principal,
         jobs_per_session: serve.max_jobs_per_session,
         buffer_events: serve.buffer_events,

@@ -112,8 +112,8 @@ pub struct Runtime {
     provisions: BTreeMap<JobKey, Provision>,
     /// What credentials may spend, or are to, of what those of other jobs might.
     borrowed: BTreeMap<JobKey, Borrowed>,
-    /// Jobs that have ended, in the order of their ends.
-    finished: VecDeque<JobKey>,
+    /// Jobs that have ended, in the order of their ends, with when they are forgotten.
+    finished: VecDeque<(Instant, JobKey)>,
     /// Jobs that have ended and whose logs are kept, in the order of their ends.
     history_of_ended: VecDeque<JobKey>,
     /// Payload in all logs that are kept.
@@ -267,6 +267,7 @@ impl Runtime {
                 Timer::Grace(job) => self.grace_is_over(now, job),
                 Timer::Loan(job) => self.loan_is_late(now, job),
                 Timer::OldestKey => self.forget_keys(now.monotonic),
+                Timer::OldestJob => self.forget_old_jobs(now.monotonic),
             }
         }
     }

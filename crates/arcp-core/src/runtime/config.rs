@@ -130,6 +130,8 @@ pub struct Limits {
     pub idempotency_keys: usize,
     /// Jobs that are remembered after their end; those without a key go first-ended first. 10,000.
     pub finished_jobs: usize,
+    /// How long a job is remembered after its end, with what is kept of its log; one whose key is remembered for longer is too. 7 days.
+    pub job_retention: Duration,
 }
 
 impl Default for Limits {
@@ -162,6 +164,7 @@ impl Default for Limits {
             idempotency_window: Duration::from_secs(24 * 60 * 60),
             idempotency_keys: 100_000,
             finished_jobs: 10_000,
+            job_retention: Duration::from_secs(7 * 24 * 60 * 60),
         }
     }
 }

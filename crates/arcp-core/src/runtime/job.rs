@@ -1,6 +1,7 @@
 //! Jobs (§7.3): running, asked to stop, ended; with one terminal message whatever races.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arcp_proto::event::{BUDGET_REMAINING, EventKind, Metric};
 use arcp_proto::job::{Accepted, FinalStatus, JobError, JobResult};
@@ -17,6 +18,9 @@ use super::{Event, FollowRecord, JobKey, JobSpec, Runtime, SessionKey, StopCause
 use crate::lease::{Authority, Reservation};
 use crate::principal::Principal;
 use crate::time::{Instant, Now};
+
+/// Jobs that are forgotten at a time.
+const AT_A_TIME: usize = 64;
 
 pub(super) struct Job {
     pub(super) head: Arc<JobHead>,
@@ -463,7 +467,7 @@ impl Runtime {
         if let Some(parent) = parent {
             self.child_has_ended(now, job_key, parent, &entry);
         }
-        self.finished.push_back(job_key);
+        self.has_finished(now.monotonic + self.config.limits.job_retention, job_key);
         self.history_of_ended.push_back(job_key);
         self.forget_finished_jobs();
     }
@@ -527,11 +531,38 @@ impl Runtime {
 
     pub(super) fn forget_finished_jobs(&mut self) {
         while self.finished.len() > self.config.limits.finished_jobs {
-            let Some(oldest) = self.finished.pop_front() else { return };
-            match self.jobs.get_mut(&oldest) {
-                Some(job) if job.keyed => job.outlived = true,
-                _ => self.forget_job(oldest),
+            let Some((_, oldest)) = self.finished.pop_front() else { return };
+            self.forget_finished(oldest);
+        }
+    }
+
+    /// Has a job that has ended remembered until then.
+    pub(super) fn has_finished(&mut self, until: Instant, job_key: JobKey) {
+        if self.finished.is_empty() {
+            self.timers.set(until, Timer::OldestJob);
+        }
+        self.finished.push_back((until, job_key));
+    }
+
+    /// Forgets jobs whose time is up, a few at a time: others want to be heard meanwhile.
+    pub(super) fn forget_old_jobs(&mut self, now: Instant) {
+        for _ in 0..AT_A_TIME {
+            match self.finished.front().copied() {
+                None => return,
+                Some((until, _)) if until > now => return self.timers.set(until, Timer::OldestJob),
+                Some((_, oldest)) => {
+                    self.finished.pop_front();
+                    self.forget_finished(oldest);
+                }
             }
+        }
+        self.timers.set(now + Duration::from_millis(10), Timer::OldestJob);
+    }
+
+    fn forget_finished(&mut self, oldest: JobKey) {
+        match self.jobs.get_mut(&oldest) {
+            Some(job) if job.keyed => job.outlived = true,
+            _ => self.forget_job(oldest),
         }
     }
 

@@ -107,8 +107,8 @@ impl Runtime {
             }
         }
         ended.sort_unstable();
-        for (_, job_key) in ended {
-            self.finished.push_back(job_key);
+        for (ts, job_key) in ended {
+            self.has_finished(ends(now, ts, self.config.limits.job_retention), job_key);
             self.history_of_ended.push_back(job_key);
         }
         // Children were accepted after those who delegated to them, and end before them.

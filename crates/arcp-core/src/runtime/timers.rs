@@ -26,6 +26,8 @@ pub(crate) enum Timer {
     Loan(JobKey),
     /// The oldest idempotency key may be forgotten (§7.2).
     OldestKey,
+    /// The job that ended first may be forgotten.
+    OldestJob,
 }
 
 #[derive(Debug, Default)]

@@ -305,7 +305,9 @@ impl Life {
         }
         self.host.wait(seconds(1_000));
         let census = self.host.machine.census();
-        let left = [census.connections, census.sessions, census.principals, census.keys, census.timers];
+        // The one timer that is left forgets the jobs that have ended.
+        let timers = census.timers - usize::from(census.finished > 0);
+        let left = [census.connections, census.sessions, census.principals, census.keys, timers];
         assert_eq!(left, [0; 5], "{census:?}");
         assert!(census.jobs == census.finished && census.jobs <= FINISHED, "{census:?}");
         assert_eq!((census.waiting, census.kept, census.events), (0, 0, 0));

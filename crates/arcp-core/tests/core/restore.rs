@@ -428,3 +428,29 @@ fn who_is_run_again_has_new_credentials_of_what_is_left() {
     let frames = back(&mut host, &alice, 3).hears(&mut host);
     assert_eq!(ends(&frames)[0]["payload"]["message"], "upstream is down");
 }
+
+#[test]
+fn a_job_is_remembered_for_so_long_after_its_end_also_over_a_restart() {
+    let mut host = Host::with(|config| {
+        config.limits.job_retention = seconds(1_000);
+        config.limits.idempotency_window = seconds(2_000);
+    });
+    let mut alice = join(&mut host);
+    for key in 0..100 {
+        let job =
+            alice.starts(&mut host, json!({ "agent": "echo", "idempotency_key": (key == 7).then_some("k") }));
+        host.succeed(&job);
+    }
+    host.wait(seconds(500));
+    let late = alice.starts_job(&mut host);
+    host.succeed(&late);
+    host.crash();
+    assert_eq!(host.machine.census().jobs, 101);
+    host.wait(seconds(501));
+    assert_eq!(host.machine.census().jobs, 2, "the last one, and the one whose key is remembered");
+    assert!(host.written.iter().filter(|write| write.contains("JobGone")).count() == 99);
+    host.wait(seconds(500));
+    assert_eq!(host.machine.census().jobs, 1);
+    host.wait(seconds(500));
+    assert_eq!((host.machine.census().jobs, host.machine.census().timers), (0, 0));
+}
