@@ -24,6 +24,7 @@ mod requests;
 mod restore;
 mod result;
 mod resume;
+mod retention;
 mod session;
 mod sessions;
 mod submit;

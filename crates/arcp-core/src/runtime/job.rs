@@ -1,7 +1,6 @@
 //! Jobs (§7.3): running, asked to stop, ended; with one terminal message whatever races.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arcp_proto::event::{BUDGET_REMAINING, EventKind, Metric};
 use arcp_proto::job::{Accepted, FinalStatus, JobError, JobResult};
@@ -18,9 +17,6 @@ use super::{Event, FollowRecord, JobKey, JobSpec, Runtime, SessionKey, StopCause
 use crate::lease::{Authority, Reservation};
 use crate::principal::Principal;
 use crate::time::{Instant, Now};
-
-/// Jobs that are forgotten at a time.
-const AT_A_TIME: usize = 64;
 
 pub(super) struct Job {
     pub(super) head: Arc<JobHead>,
@@ -526,65 +522,6 @@ impl Runtime {
             let error = ErrorPayload::new(ErrorCode::InternalError, "runtime is shutting down");
             self.finish(now, job_key, Outcome::Failure(error));
             self.events.push_back(Event::Abort(job_key));
-        }
-    }
-
-    pub(super) fn forget_finished_jobs(&mut self) {
-        while self.finished.len() > self.config.limits.finished_jobs {
-            let Some((_, oldest)) = self.finished.pop_front() else { return };
-            self.forget_finished(oldest);
-        }
-    }
-
-    /// Has a job that has ended remembered until then.
-    pub(super) fn has_finished(&mut self, until: Instant, job_key: JobKey) {
-        if self.finished.is_empty() {
-            self.timers.set(until, Timer::OldestJob);
-        }
-        self.finished.push_back((until, job_key));
-    }
-
-    /// Forgets jobs whose time is up, a few at a time: others want to be heard meanwhile.
-    pub(super) fn forget_old_jobs(&mut self, now: Instant) {
-        for _ in 0..AT_A_TIME {
-            match self.finished.front().copied() {
-                None => return,
-                Some((until, _)) if until > now => return self.timers.set(until, Timer::OldestJob),
-                Some((_, oldest)) => {
-                    self.finished.pop_front();
-                    self.forget_finished(oldest);
-                }
-            }
-        }
-        self.timers.set(now + Duration::from_millis(10), Timer::OldestJob);
-    }
-
-    fn forget_finished(&mut self, oldest: JobKey) {
-        match self.jobs.get_mut(&oldest) {
-            Some(job) if job.keyed => job.outlived = true,
-            _ => self.forget_job(oldest),
-        }
-    }
-
-    /// A job whose idempotency key is forgotten is forgotten with it, unless it would still be known without.
-    pub(super) fn release_key(&mut self, job_key: JobKey) {
-        let Some(job) = self.jobs.get_mut(&job_key) else { return };
-        job.keyed = false;
-        if job.outlived {
-            self.forget_job(job_key);
-        }
-    }
-
-    fn forget_job(&mut self, job_key: JobKey) {
-        self.end_reading(job_key);
-        if let Some(job) = self.jobs.remove(&job_key) {
-            self.job_ids.remove(&job.head.job_id);
-            self.history_bytes -= job.log.bytes();
-            // Swept now and then rather than searched each time.
-            if self.history_of_ended.len() > 2 * self.jobs.len() + 16 {
-                self.history_of_ended.retain(|ended| self.jobs.contains_key(ended));
-            }
-            self.writes.push(Write::JobGone(job.head.job_id.clone()));
         }
     }
 }
