@@ -1,8 +1,12 @@
 //! What every command that talks to a runtime is told, and how its failures exit.
 
+use std::ffi::OsString;
+
 use arcp::Client;
-use arcp::client::{ConnectError, RequestError, ResumeState};
+use arcp::client::{Connect, ConnectError, RequestError, ResumeState};
 use arcp::proto::BearerToken;
+use arcp::stdio::ChildConnector;
+use arcp::transport::Connector;
 use arcp::ws::WsConnector;
 
 use crate::exit::{self, Failure};
@@ -25,23 +29,39 @@ pub(crate) struct Runtime {
 impl Runtime {
     /// Opens a session, or resumes the one that an earlier command has left.
     pub(crate) async fn connect(&self, left: Option<ResumeState>) -> Result<Client, Failure> {
-        let token = self.token.as_deref().filter(|token| !token.is_empty());
-        let Some(token) = token.map(BearerToken::from) else {
-            return Err(Failure::usage("no token: set ARCP_TOKEN, or give --token"));
-        };
         let connector = WsConnector::new(&self.url).map_err(Failure::usage)?;
-        let mut connect = Client::connect(connector, token).identity("arcp", env!("CARGO_PKG_VERSION"));
+        let mut connect = self.client(connector)?;
         if self.no_reconnect {
             connect = connect.without_reconnect();
         }
         if let Some(left) = left {
             connect = connect.resume(left);
         }
-        connect.await.map_err(|error| {
-            let code = if matches!(error, ConnectError::Refused(_)) { exit::JOB } else { exit::CONNECTION };
-            Failure::new(code, error)
-        })
+        connect.await.map_err(connect_failure)
     }
+
+    /// Starts a runtime as a child process, and opens a session with it over its pipes. Another child would know nothing of the
+    /// session: when this one is gone, so is the job.
+    pub(crate) async fn start(&self, command: &[OsString]) -> Result<Client, Failure> {
+        let Some((program, arguments)) = command.split_first() else {
+            return Err(Failure::usage("--stdio: say which runtime to start, such as -- arcp serve --stdio"));
+        };
+        let connector = ChildConnector::new(program).args(arguments);
+        self.client(connector)?.without_reconnect().await.map_err(connect_failure)
+    }
+
+    fn client(&self, connector: impl Connector) -> Result<Connect, Failure> {
+        let token = self.token.as_deref().filter(|token| !token.is_empty());
+        let Some(token) = token.map(BearerToken::from) else {
+            return Err(Failure::usage("no token: set ARCP_TOKEN, or give --token"));
+        };
+        Ok(Client::connect(connector, token).identity("arcp", env!("CARGO_PKG_VERSION")))
+    }
+}
+
+fn connect_failure(error: ConnectError) -> Failure {
+    let code = if matches!(error, ConnectError::Refused(_)) { exit::JOB } else { exit::CONNECTION };
+    Failure::new(code, error)
 }
 
 pub(crate) fn request_failure(error: RequestError) -> Failure {

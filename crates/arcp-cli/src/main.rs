@@ -77,7 +77,11 @@ fn main() -> ExitCode {
         }
     };
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run),
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run);
+            runtime.shutdown_background(); // whoever still waits for a line on stdin waits for nothing
+            outcome
+        }
         Err(error) => {
             Err(Failure::new(exit::JOB, anyhow::Error::new(error).context("threads cannot be started")))
         }

@@ -11,6 +11,8 @@ use arcp::proto::BearerToken;
 use arcp::runtime::{
     Health, Limits, ModelPolicy, Observation, ObservationPolicy, Principal, Runtime, StaticTokens,
 };
+use arcp::stdio::{StdioConfig, stdio};
+use arcp::transport::Peer;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -25,6 +27,11 @@ pub(crate) struct Serve {
     /// Where to listen; port 0 takes a free one. The URL is printed on stderr when the runtime is ready.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7777")]
     listen: String,
+
+    /// Serve one client over stdin and stdout instead, one envelope a line, and end when stdin does. What is told to it is kept in
+    /// memory, if --store does not say otherwise.
+    #[arg(long, conflicts_with_all = ["listen", "allow_origin", "behind_tls"])]
+    stdio: bool,
 
     /// Let a principal in with a bearer token. Repeatable. Anybody on this machine can read it in the list of processes:
     /// prefer --token-file.
@@ -137,7 +144,7 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
         .authenticator(tokens)
         .models(if serve.require_model_use { ModelPolicy::Required } else { ModelPolicy::Optional })
         .limits(limits(&serve));
-    builder = serve.store.add(builder)?;
+    builder = serve.store.add(builder, serve.stdio)?;
     builder = gateway::add(builder, &serve.gateway)?;
     if serve.fixtures {
         builder = arcp_testing::with_fixtures(builder);
@@ -147,6 +154,9 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     let runtime = builder.build().map_err(Failure::usage)?;
     runtime.opened().await.map_err(|error| Failure::new(exit::USAGE, anyhow::Error::new(error)))?;
 
+    if serve.stdio {
+        return serve_pipes(&serve, runtime).await;
+    }
     let server = Server::bind(serve.listen.as_str()).await;
     let server = server.with_context(|| format!("cannot listen at {}", serve.listen));
     let server = server.map_err(|error| Failure::new(exit::USAGE, error))?;
@@ -160,6 +170,21 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
         stopping.drain(patience).await;
     };
     server.serve(router(&serve, &runtime), stop).await;
+    failure(&runtime)
+}
+
+/// Serves the client at the other end of this program's own pipes, until either goes.
+async fn serve_pipes(serve: &Serve, runtime: Runtime) -> Result<(), Failure> {
+    let config = StdioConfig { max_frame_bytes: serve.max_frame_bytes, ..StdioConfig::server() };
+    let client = runtime.serve(Box::pin(stdio(config)), Peer::LOCAL);
+    tokio::select! {
+        () = client => { runtime.shutdown().await; }
+        () = stop_requested(&runtime) => { runtime.drain(Duration::from_secs(serve.drain)).await; }
+    }
+    failure(&runtime)
+}
+
+fn failure(runtime: &Runtime) -> Result<(), Failure> {
     match runtime.failure() {
         Some(error) => Err(Failure::new(exit::JOB, anyhow::Error::new(error))),
         None => Ok(()),

@@ -30,14 +30,16 @@ enum Promise {
 }
 
 impl StoreArguments {
-    /// Has the runtime keep what it must in this store.
+    /// Has the runtime keep what it must in this store; in memory, if nothing else was said and `in_memory` is set.
     pub(crate) fn add(
         &self,
         builder: RuntimeBuilder<Authenticated>,
+        in_memory: bool,
     ) -> Result<RuntimeBuilder<Authenticated>, Failure> {
         let path = match &self.store {
             Some(path) if path == Path::new("memory") => return Ok(builder),
             Some(path) => path.clone(),
+            None if in_memory => return Ok(builder),
             None => default_path()?,
         };
         let durability = match self.durability {

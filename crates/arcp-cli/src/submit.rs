@@ -1,5 +1,6 @@
 //! `arcp submit`: one job, from its input to its result.
 
+use std::ffi::OsString;
 use std::io::Read;
 use std::time::{Duration, SystemTime};
 
@@ -55,6 +56,14 @@ pub(crate) struct Submit {
     #[arg(long)]
     pub(crate) json: bool,
 
+    /// Start a runtime as a child process and speak with it over its pipes; it ends with this program.
+    #[arg(long, requires = "command", conflicts_with = "detach")]
+    stdio: bool,
+
+    /// The runtime to start with --stdio, such as `-- arcp serve --stdio --fixtures --token TOKEN=me`.
+    #[arg(last = true, value_name = "COMMAND", requires = "stdio")]
+    command: Vec<OsString>,
+
     #[command(flatten)]
     runtime: Runtime,
 }
@@ -64,7 +73,10 @@ pub(crate) async fn run(submit: Submit) -> Result<(), Failure> {
     let lease = submit.lease.as_deref().map_or_else(|| Ok(Lease::empty()), lease_of)?;
     let lease = with_budget(lease, &submit.budget)?;
     let mut show = Show::new(submit.json);
-    let client = submit.runtime.connect(None).await?;
+    let client = match submit.stdio {
+        true => submit.runtime.start(&submit.command).await?,
+        false => submit.runtime.connect(None).await?,
+    };
     let mut request = client.submit(&submit.agent).input(&input).lease(lease);
     if let Some(key) = submit.idempotency_key {
         request = request.idempotency_key(key);

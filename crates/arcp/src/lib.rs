@@ -65,6 +65,12 @@
 //! ARCP_TOKEN=s3cret cargo run --release --package arcp-cli -- submit count --input '{"n": 3}'
 //! ```
 //!
+//! Without a server, a client starts its own runtime and speaks with it over its pipes:
+//!
+//! ```sh
+//! ARCP_TOKEN=s3cret target/release/arcp submit echo --input '"hi"' --stdio -- target/release/arcp serve --stdio --fixtures --token s3cret=me
+//! ```
+//!
 //! What the runtime has told anybody is kept in a file, `arcp.db` in your data directory or `--store FILE`: after a restart, also
 //! one by `kill -9`, sessions are resumed where they were, and so are listings, histories and idempotency keys. What the file has is printed,
 //! beside the runtime or after it:

@@ -7,5 +7,6 @@ mod lease;
 mod observe;
 mod program;
 mod serve;
+mod stdio;
 mod store;
 mod submit;
