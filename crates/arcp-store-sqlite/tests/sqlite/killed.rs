@@ -75,6 +75,18 @@ async fn a_writer_that_is_killed_has_written_what_it_said_in_normal_too() {
     kill(Durability::Normal, 12).await;
 }
 
+#[tokio::test]
+async fn another_process_is_kept_out_until_the_first_has_ended() {
+    let (_directory, path) = temporary();
+    let task = Task { path: &path, durability: Durability::Full, seed: 13, from: 0, until: usize::MAX };
+    let mut first = task.start();
+    assert_eq!(first.next().as_deref(), Some("open"));
+    let said = task.start().next().unwrap();
+    assert!(said.starts_with("failed: ") && said.contains("another runtime has this store open"), "{said}");
+    first.kill();
+    assert_eq!(task.start().next().as_deref(), Some("open"));
+}
+
 /// A store whose writer has died with its log as it was, and what it had after each batch.
 fn died(path: &Path, seed: u64, batches: usize) -> HashMap<String, usize> {
     let durability = Durability::Normal;
