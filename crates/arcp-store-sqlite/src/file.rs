@@ -27,7 +27,17 @@ pub(crate) struct Open {
     pub(crate) wal_pages: Arc<AtomicU32>,
     pub(crate) epoch: u64,
     /// Dropped last.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// Keeps every other store away until it is dropped.
+struct Lock(File);
+
+impl Drop for Lock {
+    /// To close the file is not enough: a process that is just being started has it too.
+    fn drop(&mut self) {
+        _ = fs4::FileExt::unlock(&self.0);
+    }
 }
 
 impl Open {
@@ -65,11 +75,11 @@ pub(crate) fn open(options: &Options) -> Result<Open, SqliteError> {
 }
 
 /// Keeps the file at `path` for this store. The lock file stays for ever: whoever removed it could remove another one's.
-fn lock(path: &Path) -> Result<File, SqliteError> {
+fn lock(path: &Path) -> Result<Lock, SqliteError> {
     let file = private().create(true).append(true).open(beside(path, ".lock"));
     let file = file.map_err(|error| of_io(path, error))?;
     match fs4::FileExt::try_lock(&file) {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(fs4::TryLockError::WouldBlock) => Err(SqliteError::InUse(path.to_owned())),
         Err(fs4::TryLockError::Error(error)) => Err(of_io(path, error)),
     }

@@ -24,6 +24,8 @@ pub(crate) struct Task<'a> {
     pub(crate) from: usize,
     /// How many it writes before it aborts.
     pub(crate) until: usize,
+    /// Whether it asks before each.
+    pub(crate) asks: bool,
 }
 
 impl Task<'_> {
@@ -33,8 +35,8 @@ impl Task<'_> {
 
     /// With a command that runs this binary, or has the shell do so in `"$@"`.
     pub(crate) fn start_with(&self, mut command: Command) -> Running {
-        let Self { path, durability, seed, from, until } = self;
-        let task = format!("{seed},{from},{until},{durability:?},{}", path.display());
+        let Self { path, durability, seed, from, until, asks } = self;
+        let task = format!("{seed},{from},{until},{asks},{durability:?},{}", path.display());
         command.args(["--exact", "child::writes", "--nocapture", "--test-threads", "1"]).env(TASK, task);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
@@ -62,9 +64,10 @@ impl Running {
         }
     }
 
-    /// Lets it go on after it has asked.
-    pub(crate) fn go_on(&mut self) {
-        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    /// Lets it go on after it has asked. Returns what it says then.
+    pub(crate) fn go_on(&mut self) -> Option<String> {
+        _ = self.child.stdin.as_mut().unwrap().write_all(b"\n"); // it may have ended
+        self.next()
     }
 
     /// Kills it as `kill -9` does. Returns what it has said and nobody had read.
@@ -88,17 +91,18 @@ fn say(what: impl std::fmt::Display) {
     writeln!(out, "> {what}").and_then(|()| out.flush()).unwrap();
 }
 
-/// Is no test unless its environment says what to do: writes batches, and says how each went. Before a batch is tried again it asks.
+/// Is no test unless its environment says what to do: writes batches, and says how each went. Before a batch is
+/// tried again it asks.
 #[tokio::test]
 async fn writes() {
     let Ok(task) = env::var(TASK) else { return };
-    let parts: Vec<&str> = task.splitn(5, ',').collect();
+    let parts: Vec<&str> = task.splitn(6, ',').collect();
     let (seed, from, until): (u64, usize, usize) =
         (parts[0].parse().unwrap(), parts[1].parse().unwrap(), parts[2].parse().unwrap());
-    let durability = if parts[3] == "Full" { Durability::Full } else { Durability::Normal };
+    let durability = if parts[4] == "Full" { Durability::Full } else { Durability::Normal };
     let mut world = World::new(seed);
     (0..from).for_each(|_| _ = world.batch());
-    let store = SqliteStore::new(PathBuf::from(parts[4])).durability(durability);
+    let store = SqliteStore::new(PathBuf::from(parts[5])).durability(durability);
     let epoch = match store.open().await {
         Ok(opened) => opened.epoch,
         Err(error) => return say(text(&error)),
@@ -108,15 +112,23 @@ async fn writes() {
     while number < until {
         let batch = world.batch();
         number += 1;
+        if parts[3] == "true" && !may_go_on() {
+            return;
+        }
         while let Err(error) = store.commit(epoch, Arc::clone(&batch)).await {
             say(text(&error));
-            if std::io::stdin().lock().read_line(&mut String::new()).unwrap() == 0 {
+            if !may_go_on() {
                 return;
             }
         }
         say(number);
     }
     std::process::abort();
+}
+
+/// Waits until it may, or nobody is there who could say so.
+fn may_go_on() -> bool {
+    std::io::stdin().lock().read_line(&mut String::new()).unwrap() > 0
 }
 
 fn text(error: &StoreError) -> String {

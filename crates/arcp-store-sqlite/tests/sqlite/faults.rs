@@ -103,7 +103,8 @@ impl Faults {
         command
             .env("LD_PRELOAD", self.directory.path().join("faults.so"))
             .env("ARCP_FAULTS", self.directory.path());
-        Task { path: &self.path, durability, seed: 31, from: 0, until: BATCHES }.start_with(command)
+        Task { path: &self.path, durability, seed: 31, from: 0, until: BATCHES, asks: true }
+            .start_with(command)
     }
 
     fn begin(&self, name: &str) {
@@ -140,14 +141,14 @@ async fn assert_written(path: &Path, batches: &[usize]) {
 fn reach(child: &mut Running, batches: usize) {
     assert_eq!(child.next().as_deref(), Some("open"));
     for number in 1..=batches {
-        assert_eq!(child.next().unwrap(), number.to_string());
+        assert_eq!(child.go_on().unwrap(), number.to_string());
     }
 }
 
 /// Goes on until the store refuses a batch. Returns what it says, and how many it has taken.
 fn refused(child: &mut Running, mut taken: usize) -> (String, usize) {
     loop {
-        let said = child.next().unwrap();
+        let said = child.go_on().unwrap();
         match said.parse::<usize>() {
             Ok(number) => taken = number,
             Err(_) => return (said, taken),
@@ -164,12 +165,10 @@ async fn a_full_disk_and_a_spent_quota_can_be_waited_for() {
         faults.begin(fault);
         let (said, _) = refused(&mut child, 5);
         assert!(said.starts_with("full: ") && said.contains("arcp.db: there is no room"), "{fault}: {said}");
-        child.go_on();
-        let said = child.next().unwrap();
+        let said = child.go_on().unwrap();
         assert!(said.starts_with("full: "), "{fault}, again: {said}");
         faults.end(fault);
-        child.go_on();
-        while child.next().is_some() {}
+        while child.go_on().is_some() {}
         assert_written(&faults.path, &[BATCHES]).await;
     }
 }
@@ -183,8 +182,7 @@ async fn a_disk_that_fails_stops_the_store() {
     let (said, taken) = refused(&mut child, 5);
     assert!(said.starts_with("failed: ") && said.contains("arcp.db: the store has failed"), "{said}");
     faults.end("EIO");
-    child.go_on();
-    let said = child.next().unwrap();
+    let said = child.go_on().unwrap();
     assert!(said.starts_with("failed: ") && said.contains("stopped after a failure"), "{said}");
     drop(child);
     assert_written(&faults.path, &[taken]).await;
@@ -200,8 +198,7 @@ async fn a_failed_fsync_is_never_tried_again() {
     let (said, taken) = refused(&mut child, 5);
     assert!(said.starts_with("failed: ") && said.contains("check its disk"), "{said}");
     faults.end("fsync");
-    child.go_on();
-    let said = child.next().unwrap();
+    let said = child.go_on().unwrap();
     assert!(said.contains("stopped after a failure"), "{said}");
     drop(child.child.stdin.take()); // it ends in good order, and drops its store
     assert_eq!(child.next(), None);
@@ -218,7 +215,7 @@ async fn a_limit_on_the_size_of_files_can_be_waited_for() {
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; exec prlimit --fsize=300000:unlimited \"$@\"", "sh"]);
     command.arg(std::env::current_exe().unwrap());
-    let task = Task { path: &path, durability: Durability::Full, seed: 31, from: 0, until: 400 };
+    let task = Task { path: &path, durability: Durability::Full, seed: 31, from: 0, until: 400, asks: true };
     let mut child = task.start_with(command);
     assert_eq!(child.next().as_deref(), Some("open"));
     let (said, taken) = refused(&mut child, 0);
@@ -226,8 +223,7 @@ async fn a_limit_on_the_size_of_files_can_be_waited_for() {
     let pid = child.child.id().to_string();
     let raised = Command::new("prlimit").args(["--fsize=unlimited:unlimited", "--pid", &pid]).status();
     assert!(raised.unwrap().success());
-    child.go_on();
-    while child.next().is_some() {}
+    while child.go_on().is_some() {}
     assert_written(&path, &[400]).await;
 }
 
@@ -238,7 +234,7 @@ async fn a_limit_that_leaves_no_room_for_a_store_leaves_no_file() {
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; exec prlimit --fsize=9000:unlimited \"$@\"", "sh"]);
     command.arg(std::env::current_exe().unwrap());
-    let task = Task { path: &path, durability: Durability::Full, seed: 31, from: 0, until: 9 };
+    let task = Task { path: &path, durability: Durability::Full, seed: 31, from: 0, until: 9, asks: true };
     let said = task.start_with(command).next().unwrap();
     assert!(said.starts_with("full: "), "{said}");
     let names: Vec<_> =

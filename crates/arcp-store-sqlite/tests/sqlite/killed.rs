@@ -47,7 +47,7 @@ async fn kill(durability: Durability, seed: u64) {
     let mut history = History::new(seed);
     let mut from = 0;
     for cycle in 0..15 {
-        let mut child = Task { path: &path, durability, seed, from, until: usize::MAX }.start();
+        let mut child = Task { path: &path, durability, seed, from, until: usize::MAX, asks: false }.start();
         assert_eq!(child.next().as_deref(), Some("open"));
         let mut told = from;
         for _ in 0..random.below(25) {
@@ -78,7 +78,8 @@ async fn a_writer_that_is_killed_has_written_what_it_said_in_normal_too() {
 #[tokio::test]
 async fn another_process_is_kept_out_until_the_first_has_ended() {
     let (_directory, path) = temporary();
-    let task = Task { path: &path, durability: Durability::Full, seed: 13, from: 0, until: usize::MAX };
+    let task =
+        Task { path: &path, durability: Durability::Full, seed: 13, from: 0, until: usize::MAX, asks: false };
     let mut first = task.start();
     assert_eq!(first.next().as_deref(), Some("open"));
     let said = task.start().next().unwrap();
@@ -90,7 +91,7 @@ async fn another_process_is_kept_out_until_the_first_has_ended() {
 /// A store whose writer has died with its log as it was, and what it had after each batch.
 fn died(path: &Path, seed: u64, batches: usize) -> HashMap<String, usize> {
     let durability = Durability::Normal;
-    let mut child = Task { path, durability, seed, from: 0, until: batches }.start();
+    let mut child = Task { path, durability, seed, from: 0, until: batches, asks: false }.start();
     while child.next().is_some() {}
     let mut history = History::new(seed);
     (0..=batches).map(|number| (history.reach(number), number)).collect()

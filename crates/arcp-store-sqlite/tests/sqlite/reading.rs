@@ -127,7 +127,7 @@ async fn what_a_writer_that_has_died_left_is_read() {
     const BATCHES: usize = 60;
     let (_directory, path) = temporary();
     let durability = Durability::Normal;
-    let mut child = Task { path: &path, durability, seed: 52, from: 0, until: BATCHES }.start();
+    let mut child = Task { path: &path, durability, seed: 52, from: 0, until: BATCHES, asks: false }.start();
     while child.next().is_some() {}
     let (mut world, mut image) = (World::new(52), Image::new());
     (0..BATCHES).for_each(|_| image.apply(&world.batch()));
@@ -235,7 +235,7 @@ async fn a_directory_that_cannot_be_written_can_be_read_once_its_runtime_is_clos
     }
     // With a log that nobody has copied, and without the memory to read it by.
     let durability = Durability::Normal;
-    let mut child = Task { path: &path, durability, seed: 54, from: 0, until: 9 }.start();
+    let mut child = Task { path: &path, durability, seed: 54, from: 0, until: 9, asks: false }.start();
     while child.next().is_some() {}
     fs::remove_file(format!("{}-shm", path.display())).unwrap();
     let Some(_read_only) = ReadOnly::new(directory.path()) else { return };
