@@ -22,6 +22,17 @@ const DEAD_LINES: usize = 10_000;
 #[derive(Clone, Debug)]
 pub struct FileLedger(Arc<Mutex<State>>);
 
+/// Keeps other processes out until it is dropped.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    /// To close the file is not enough: a process that is just being started has it too.
+    fn drop(&mut self) {
+        _ = fs4::FileExt::unlock(&self.0);
+    }
+}
+
 #[derive(Debug)]
 struct State {
     path: PathBuf,
@@ -33,7 +44,7 @@ struct State {
     /// Whether what was written half could not be taken back: nothing may follow it.
     broken: bool,
     /// Held as long as the ledger lives.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// A line of the file.
@@ -215,11 +226,11 @@ fn rewrite(path: &Path, outstanding: &BTreeMap<String, Outstanding>) -> io::Resu
     Ok((file, text.len() as u64))
 }
 
-fn lock(path: &Path) -> Result<File, LedgerError> {
+fn lock(path: &Path) -> Result<Lock, LedgerError> {
     let failed = |source| LedgerError::File { path: path.to_owned(), source };
     let file = private().create(true).append(true).open(beside(path, "lock")).map_err(failed)?;
     match fs4::FileExt::try_lock(&file) {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(fs4::TryLockError::WouldBlock) => Err(LedgerError::InUse(path.to_owned())),
         Err(fs4::TryLockError::Error(source)) => Err(failed(source)),
     }
