@@ -1,7 +1,7 @@
 //! `arcp serve --stdio` and `arcp submit --stdio`: a runtime that lives as long as its client.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::program::{arcp, exits, text};
 
@@ -12,6 +12,13 @@ fn submit(arguments: &[&str]) -> Command {
     command.arg("submit").args(arguments).arg("--stdio").arg("--").arg(program);
     command.args(["serve", "--stdio", "--fixtures", "--token", "s3cret=me"]).env("ARCP_TOKEN", "s3cret");
     command
+}
+
+/// A runtime on its own pipes, that logs whatever it can.
+fn serves() -> Child {
+    let mut serve = arcp();
+    serve.args(["serve", "--stdio", "--fixtures", "--token", "s3cret=me"]).env("RUST_LOG", "trace");
+    serve.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 #[test]
@@ -54,14 +61,7 @@ fn a_runtime_that_cannot_be_started_or_ends_is_told() {
 
 #[test]
 fn nothing_but_envelopes_is_on_stdout_and_the_end_of_stdin_is_the_end() {
-    let mut child = arcp()
-        .args(["serve", "--stdio", "--fixtures", "--token", "s3cret=me"])
-        .env("RUST_LOG", "trace")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = serves();
     let mut stdin = child.stdin.take().unwrap();
     let hello = concat!(
         r#"{"arcp":"1.1","id":"h","type":"session.hello","payload":{"client":{"name":"t","version":"0"},"#,
@@ -85,13 +85,7 @@ fn nothing_but_envelopes_is_on_stdout_and_the_end_of_stdin_is_the_end() {
 #[test]
 fn sigterm_ends_a_runtime_whose_stdin_is_open() {
     use std::io::BufRead;
-    let mut child = arcp()
-        .args(["serve", "--stdio", "--fixtures", "--token", "s3cret=me", "--store", "memory"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = serves();
     let mut stdin = child.stdin.take().unwrap();
     writeln!(stdin, "not json").unwrap();
     let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
