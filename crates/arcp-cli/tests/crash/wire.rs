@@ -72,6 +72,9 @@ impl Wire {
             Some("job.submit") => frame["id"].as_str(),
             Some("job.subscribe") => frame["payload"]["job_id"].as_str(),
             Some("session.hello") => None,
+            Some("session.ack") => {
+                return self.world.upgrade().into_iter().for_each(|world| world.meet("acknowledgements"));
+            }
             _ => return,
         };
         if let Some(name) = name {
