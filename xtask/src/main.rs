@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod crash;
 mod layers;
 mod markdown;
 mod readme;
@@ -31,6 +32,8 @@ enum Command {
     Layers,
     /// Random lives of clients and a runtime on a simulated clock, as many as you like
     Sim(sim::Options),
+    /// A real runtime that is killed in the middle of everything, as often as you like
+    Crash(crash::Options),
     /// Write README.md from the front page of crates/arcp/src/lib.rs
     Readme(readme::Options),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Layers => layers::run(),
         Command::Sim(options) => sim::run(&options),
+        Command::Crash(options) => crash::run(&options),
         Command::Readme(options) => readme::run(&options),
     };
     match outcome {

@@ -185,7 +185,7 @@ impl Session {
             Some(job_id) if self.jobs.live.contains_key(job_id) => {
                 self.requests.refused_on(job_id, &error.error.code)
             }
-            Some(job_id) if self.jobs.knows(job_id) => self.requests.take_cancel(job_id),
+            Some(job_id) if self.jobs.knows(job_id) => self.requests.refused_on_past(job_id),
             Some(job_id) if self.jobs.is_early(job_id) => None,
             Some(job_id) => {
                 let cancel = self.requests.take_cancel(job_id);

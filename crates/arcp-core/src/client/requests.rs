@@ -240,6 +240,15 @@ impl Requests {
         }
     }
 
+    /// The cancel that was refused by way of a `job.error` on a job that has ended; `None` if it is the end of the job, which is
+    /// sent again to a submit that was made again.
+    pub(super) fn refused_on_past(&mut self, job_id: &JobId) -> Option<Option<RequestKey>> {
+        if self.names_requests == Some(true) {
+            return None;
+        }
+        self.take_cancel(job_id)
+    }
+
     /// Forgets every request, but not which keys were used.
     pub(super) fn abandon(&mut self) {
         *self = Self { next_key: self.next_key, ..Self::default() };

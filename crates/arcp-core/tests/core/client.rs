@@ -363,6 +363,17 @@ fn job_not_found_on_a_job_that_has_ended_refuses_its_cancel_and_no_submit() {
 }
 
 #[test]
+fn the_end_of_a_job_told_again_acknowledges_its_cancel_if_the_runtime_names_requests() {
+    let mut desk = Desk::with_job(true);
+    desk.hears(&job_error("job_1", "INTERNAL_ERROR"));
+    desk.cancels("job_1");
+    desk.is_told();
+    // To a submit that was made again it shows the end again.
+    desk.hears(&job_error("job_1", "INTERNAL_ERROR"));
+    assert_eq!(desk.is_told(), ["#2 acknowledged"]);
+}
+
+#[test]
 fn an_unnamed_session_error_about_a_job_refuses_what_was_asked_of_that_job() {
     let mut desk = Desk::with_job(false);
     desk.submits();
