@@ -12,6 +12,7 @@ mod left;
 mod replay;
 mod serve;
 mod show;
+mod signals;
 mod store;
 mod submit;
 mod tail;

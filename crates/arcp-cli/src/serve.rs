@@ -20,6 +20,7 @@ use axum::routing::get;
 
 use crate::exit::{self, Failure};
 use crate::gateway::{self, Gateway};
+use crate::signals::Signals;
 use crate::store::StoreArguments;
 
 #[derive(clap::Args)]
@@ -136,6 +137,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
+    let signals = Signals::listen()?; // before anybody is told that there is something to stop
     let tokens = tokens(&serve)?;
     let observers = observers(&serve.observe)?;
     let mut builder = Runtime::builder()
@@ -155,7 +157,7 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     runtime.opened().await.map_err(|error| Failure::new(exit::USAGE, anyhow::Error::new(error)))?;
 
     if serve.stdio {
-        return serve_pipes(&serve, runtime).await;
+        return serve_pipes(&serve, runtime, signals).await;
     }
     let server = Server::bind(serve.listen.as_str()).await;
     let server = server.with_context(|| format!("cannot listen at {}", serve.listen));
@@ -166,7 +168,7 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
 
     let (stopping, patience) = (runtime.clone(), Duration::from_secs(serve.drain));
     let stop = async move {
-        stop_requested(&stopping).await;
+        stop_requested(&stopping, signals).await;
         stopping.drain(patience).await;
     };
     server.serve(router(&serve, &runtime), stop).await;
@@ -174,12 +176,12 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
 }
 
 /// Serves the client at the other end of this program's own pipes, until either goes.
-async fn serve_pipes(serve: &Serve, runtime: Runtime) -> Result<(), Failure> {
+async fn serve_pipes(serve: &Serve, runtime: Runtime, signals: Signals) -> Result<(), Failure> {
     let config = StdioConfig { max_frame_bytes: serve.max_frame_bytes, ..StdioConfig::server() };
     let client = runtime.serve(Box::pin(stdio(config)), Peer::LOCAL);
     tokio::select! {
         () = client => { runtime.shutdown().await; }
-        () = stop_requested(&runtime) => { runtime.drain(Duration::from_secs(serve.drain)).await; }
+        () = stop_requested(&runtime, signals) => { runtime.drain(Duration::from_secs(serve.drain)).await; }
     }
     failure(&runtime)
 }
@@ -316,39 +318,17 @@ fn announce(address: SocketAddr) -> Result<(), Failure> {
 }
 
 /// Waits for SIGINT or SIGTERM, or for the runtime to stop by itself. A second signal ends the program at once.
-async fn stop_requested(runtime: &Runtime) {
+async fn stop_requested(runtime: &Runtime, mut signals: Signals) {
     tokio::select! {
-        () = signal() => {
+        () = signals.next() => {
             tracing::info!("stopping once no job runs any more; a second signal stops at once");
-            tokio::spawn(async {
-                signal().await;
+            tokio::spawn(async move {
+                signals.next().await;
                 std::process::exit(i32::from(exit::INTERRUPTED));
             });
         }
         _ = runtime.stopped() => {}
     }
-}
-
-async fn signal() {
-    let interrupt = async {
-        // Without a handler the default action stops the program, which is what was asked for.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => tokio::select! {
-                () = interrupt => {}
-                _ = terminate.recv() => {}
-            },
-            Err(_) => interrupt.await,
-        }
-    }
-    #[cfg(not(unix))]
-    interrupt.await;
 }
 
 #[cfg(test)]
