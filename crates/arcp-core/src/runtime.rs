@@ -336,6 +336,11 @@ impl Runtime {
             // overtake what was numbered before them either.
             match connection.answers.front() {
                 Some(answer) if answer.position > committed => {
+                    if let Some(life) = connection.take_life(self.store_is_full) {
+                        out.push(Transmit::Frame(life));
+                        taken += 1;
+                        continue;
+                    }
                     uncommitted = true;
                     break;
                 }
@@ -352,6 +357,11 @@ impl Runtime {
             match session.as_mut().map_or(Next::Nothing, |session| session.next_to_send(committed)) {
                 Next::Entry(entry) => out.push(Transmit::Entry(entry)),
                 Next::Uncommitted => {
+                    if let Some(life) = connection.take_life(self.store_is_full) {
+                        out.push(Transmit::Frame(life));
+                        taken += 1;
+                        continue;
+                    }
                     uncommitted = true;
                     break;
                 }
@@ -375,6 +385,7 @@ impl Runtime {
             self.events.extend(waiting.map(Event::Wake));
         }
         if taken > 0 {
+            connection.greeted = true;
             connection.said = now.monotonic;
         }
         if taken == max {
@@ -423,13 +434,24 @@ impl Runtime {
         let mut envelope = Envelope::new(MessageId::from_ulid(self.ids.ulid(now)), payload);
         envelope.session_id = session_id;
         dress(&mut envelope);
-        // Without a store that takes anything there are refusals only, and signs of life.
-        let position = if self.store_is_full { 0 } else { self.writes.settled_at() };
-        let place = (position, 0);
+        let place = (self.writes.settled_at(), 0);
         self.connections.answer(connection_key, &envelope, place, &mut self.events);
     }
 
-    /// The same, but not before everything that the session has been numbered so far.
+    /// Shows life. That speaks of nothing that is written, and so waits for no store, nor for answers that do.
+    fn show_life<P: Payload>(
+        &mut self,
+        now: Now,
+        connection_key: ConnectionKey,
+        session_id: Option<SessionId>,
+        payload: &P,
+    ) {
+        let mut envelope = Envelope::new(MessageId::from_ulid(self.ids.ulid(now)), payload);
+        envelope.session_id = session_id;
+        self.connections.show_life(connection_key, &envelope, &mut self.events);
+    }
+
+    /// The same as [`answer`](Self::answer), but not before everything that the session has been numbered so far.
     fn answer_in_sequence<P: Payload>(
         &mut self,
         now: Now,
@@ -493,8 +515,11 @@ impl Runtime {
     ) {
         // A strict peer drops a session.error without a session id: give it one, even if there is no such session.
         let session_id = session_id.unwrap_or_else(|| SessionId::from_ulid(self.ids.ulid(now)));
-        self.answer(now, connection, Some(session_id), &error, |envelope| {
-            envelope.job_id = error.job_id.clone();
-        });
+        let mut envelope = Envelope::new(MessageId::from_ulid(self.ids.ulid(now)), &error);
+        envelope.session_id = Some(session_id);
+        envelope.job_id = error.job_id.clone();
+        // While the store takes nothing, what is refused does not wait for it: it speaks of nothing that is to be written.
+        let position = if self.store_is_full { 0 } else { self.writes.settled_at() };
+        self.connections.answer(connection, &envelope, (position, 0), &mut self.events);
     }
 }

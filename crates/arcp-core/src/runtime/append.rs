@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arcp_proto::Amount;
+
 use super::log::Entry;
 use super::{FollowRecord, ForgottenRecord, JobKey, Runtime, SessionKey, Write};
 
@@ -121,7 +123,15 @@ impl Runtime {
         }
         for job_key in changed.spent {
             if let Some(job) = self.jobs.get(&job_key) {
-                self.writes.push(Write::Remaining(job.head.job_id.clone(), job.authority.budget()));
+                let mut remaining = job.authority.budget();
+                // What is set aside for jobs that are not there yet is not lost with them.
+                for share in self.shares_of(job_key) {
+                    for (currency, amount) in share.iter() {
+                        let own = remaining.remaining(currency.as_str()).unwrap_or(Amount::ZERO);
+                        remaining.set(currency.clone(), own.plus(amount));
+                    }
+                }
+                self.writes.push(Write::Remaining(job.head.job_id.clone(), remaining));
             }
         }
         for session_key in changed.views {

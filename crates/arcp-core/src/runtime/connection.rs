@@ -17,6 +17,8 @@ pub(super) struct Connection {
     pub(super) answers: VecDeque<Answer>,
     /// Their size.
     pub(super) answer_bytes: usize,
+    /// Whether anything has been said over it.
+    pub(super) greeted: bool,
     /// Set once nothing more is to be said and nothing more is heard.
     pub(super) close: Option<Close>,
     /// Whether the close has been handed out: nothing follows it.
@@ -43,6 +45,8 @@ pub(super) struct Answer {
     pub(super) position: u64,
     /// The number of the session's message that it must not overtake; 0 for none.
     pub(super) after: u64,
+    /// Whether it shows life, and may go before answers that wait for the store.
+    pub(super) life: bool,
 }
 
 pub(super) enum Phase {
@@ -72,6 +76,7 @@ impl Connection {
             handshake_deadline,
             answers: VecDeque::new(),
             answer_bytes: 0,
+            greeted: false,
             close: None,
             closed: false,
             woken: false,
@@ -87,6 +92,18 @@ impl Connection {
     /// Whether there is room for another answer.
     pub(super) fn takes_requests(&self, limits: &Limits) -> bool {
         !self.provisioning && self.answers.len() < limits.answers && self.answer_bytes < limits.answer_bytes
+    }
+
+    /// Takes the first answer that shows life, past those that wait for a store that is full. A store that is only slow is waited
+    /// for: requests are answered in their order.
+    pub(super) fn take_life(&mut self, store_is_full: bool) -> Option<ByteString> {
+        if !store_is_full || !self.greeted {
+            return None;
+        }
+        let place = self.answers.iter().position(|answer| answer.life)?;
+        let answer = self.answers.remove(place)?;
+        self.answer_bytes -= answer.frame.len();
+        Some(answer.frame)
     }
 
     /// Whether its close is decided, be it that something has still to be sent before.

@@ -62,7 +62,24 @@ impl Connections {
             && !connection.is_closing()
         {
             connection.answer_bytes += frame.len();
-            connection.answers.push_back(Answer { frame, position, after });
+            connection.answers.push_back(Answer { frame, position, after, life: false });
+            self.wake(key, events);
+        }
+    }
+
+    /// Queues a frame that shows life.
+    pub(super) fn show_life(
+        &mut self,
+        key: ConnectionKey,
+        envelope: &Envelope,
+        events: &mut VecDeque<Event>,
+    ) {
+        let frame: ByteString = envelope.encode();
+        if let Some(connection) = self.by_key.get_mut(&key)
+            && !connection.is_closing()
+        {
+            connection.answer_bytes += frame.len();
+            connection.answers.push_back(Answer { frame, position: 0, after: 0, life: true });
             self.wake(key, events);
         }
     }
@@ -74,6 +91,13 @@ impl Connections {
         {
             connection.awaits_commit = true;
             self.uncommitted.push(key);
+        }
+    }
+
+    /// Wakes who waits for a commit, and goes on to wait if there is nothing else to send.
+    pub(super) fn wake_waiting(&mut self, events: &mut VecDeque<Event>) {
+        for key in self.uncommitted.clone() {
+            self.wake(key, events);
         }
     }
 

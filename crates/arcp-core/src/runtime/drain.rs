@@ -18,6 +18,7 @@ impl Runtime {
     /// is sent once there is room.
     pub fn handle_full(&mut self, now: Now) {
         self.store_is_full = true;
+        self.connections.wake_waiting(&mut self.events); // signs of life go first now
         let committed = self.writes.committed();
         let running = |(_, job): &(&JobKey, &Job)| !job.has_ended() && job.position > committed;
         let affected: Vec<JobKey> = self.jobs.iter().filter(running).map(|(key, _)| *key).collect();

@@ -136,7 +136,7 @@ impl Runtime {
         }
         let limit = self.config.limits.sessions_per_principal;
         if self.sessions.of(&principal).len() >= limit {
-            match self.sessions.longest_disconnected(&principal) {
+            match self.sessions.longest_disconnected(&principal, now.monotonic) {
                 Some(session) => self.forget_session(session),
                 None => {
                     let message = format!("principal has {limit} connected sessions, which is the limit");

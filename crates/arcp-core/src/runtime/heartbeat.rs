@@ -54,7 +54,7 @@ impl Runtime {
         if silent {
             let nonce = format!("p_{}", self.ids.ulid(now));
             let session_id = self.session_id(session);
-            self.answer(now, connection_key, session_id, &Ping { nonce, sent_at: Some(now.wall) }, |_| {});
+            self.show_life(now, connection_key, session_id, &Ping { nonce, sent_at: Some(now.wall) });
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arcp_proto::event::{EventKind, Status};
 use arcp_proto::{Budget, Credential, ErrorCode, ErrorPayload, Feature, MessageType};
 
+use super::drain::NO_ROOM;
 use super::job::{EmitError, Flow, Job};
 use super::log::{Draft, Entry};
 use super::requests::Request;
@@ -76,7 +77,7 @@ impl Runtime {
         let Some(Provision { order, waiting }) = self.provisions.remove(&job_key) else {
             return self.provisioned_again(now, job_key, outcome);
         };
-        if let Err(error) = self.check_parent(&order) {
+        if let Err(error) = self.check_parent(&order).and_then(|()| self.check_room()) {
             self.revoke_unwanted(job_key, &outcome);
             return self.refuse_order(now, order, waiting, error);
         }
@@ -92,6 +93,20 @@ impl Runtime {
         let again = || self.jobs.get(&job_key).filter(|job| job.waiting_to_start.is_some());
         let authority = ordered.or_else(|| again().map(|job| &job.authority));
         authority.map(|authority| authority.remaining())
+    }
+
+    /// What is set aside of a job's counters for jobs that wait for their credentials.
+    pub(super) fn shares_of(&self, parent: JobKey) -> Vec<Budget> {
+        let of_parent = |one: &&Provision| one.order.parent.as_ref().is_some_and(|of| of.job == parent);
+        self.provisions.values().filter(of_parent).map(|one| one.order.authority.budget()).collect()
+    }
+
+    /// While the store is full nothing begins: it could not be written.
+    fn check_room(&self) -> Result<(), ErrorPayload> {
+        match self.store_is_full {
+            true => Err(ErrorPayload::new(ErrorCode::InternalError, NO_ROOM)),
+            false => Ok(()),
+        }
     }
 
     /// A job that was told to stop begins nothing.

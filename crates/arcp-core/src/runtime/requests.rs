@@ -69,7 +69,7 @@ impl Runtime {
             Message::SessionPing(ping) => {
                 let pong = Pong { ping_nonce: ping.nonce, received_at: Some(now.wall) };
                 let session_id = self.session_id(session);
-                self.answer(now, connection, session_id, &pong, |_| {});
+                self.show_life(now, connection, session_id, &pong);
             }
             Message::SessionAck(ack) => self.acknowledge(session, ack.last_processed_seq),
             Message::SessionPong(_) => {}

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arcp_proto::job::FinalStatus;
 use arcp_proto::{AgentRef, Credential, ErrorCode, ErrorPayload, JobId, SessionId, Timestamp};
@@ -18,6 +19,7 @@ use super::timers::Timer;
 use super::write::{JobRecord, Logged, Rerun};
 use super::{Event, JobKey, JobSpec, Outcome, Runtime, SessionKey};
 use crate::lease::{Authority, CENTURY};
+use crate::observation::Observation;
 use crate::time::{Instant, Now};
 
 /// What a store gave back cannot have been written by a runtime.
@@ -46,6 +48,9 @@ pub enum RestoreError {
         problem: String,
     },
 }
+
+/// How long a session that was connected makes room for no other one of its principal.
+const SPARED: Duration = Duration::from_secs(60);
 
 /// Entries by job and place.
 type Logs = HashMap<JobId, (Arc<JobHead>, Vec<Logged>)>;
@@ -159,11 +164,12 @@ impl Runtime {
         let old_token = record.old_resume_token;
         // When a connection went that nobody saw going, nobody knows: its time begins now.
         let at = record.disconnected_at.unwrap_or(now.wall);
+        let spared_until = record.disconnected_at.is_none().then(|| now.monotonic + SPARED);
         let session = Session::restored(record, first_seq, entries, acknowledged);
         let mut session = session.ok_or(RestoreError::SessionId(session_id))?;
         let key = SessionKey(self.next_key());
         let until = ends(now, at, self.config.limits.resume_window);
-        session.disconnected = Some(Disconnected { at, until });
+        session.disconnected = Some(Disconnected { at, until, spared_until });
         self.timers.set(until, Timer::ResumeWindow(key));
         if let Some(token) = old_token {
             let until = now.monotonic + OLD_TOKEN_LIFE;
@@ -252,6 +258,12 @@ impl Runtime {
     }
 
     fn restore_follower(&mut self, session_key: SessionKey, job_key: JobKey, follower: Follower) {
+        let observed = self.sessions.by_key(session_key).zip(self.jobs.get(&job_key));
+        let observed = observed.map(|(session, job)| self.observation(&session.principal, &job.principal));
+        // Who may see what is for the configuration of now to say.
+        if !follower.submitted && observed != Some(Observation::Allowed) {
+            return self.record_follow(session_key, job_key);
+        }
         let (Some(job), Some(session)) = (self.jobs.get_mut(&job_key), self.sessions.by_key_mut(session_key))
         else {
             return;
@@ -342,6 +354,6 @@ impl Job {
 }
 
 /// When something ends that began at a time of the wall clock, by the monotonic one: no later than if it began now.
-fn ends(now: Now, began: Timestamp, duration: std::time::Duration) -> Instant {
+fn ends(now: Now, began: Timestamp, duration: Duration) -> Instant {
     now.monotonic + duration.saturating_sub(now.wall.saturating_since(began))
 }

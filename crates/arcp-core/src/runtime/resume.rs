@@ -105,7 +105,7 @@ impl Runtime {
         }
         session.connection = None;
         let until = now.monotonic + self.config.limits.resume_window;
-        session.disconnected = Some(Disconnected { at: now.wall, until });
+        session.disconnected = Some(Disconnected { at: now.wall, until, spared_until: None });
         let waiting = session.waiting.drain(..);
         self.events.extend(waiting.map(Event::Wake));
         self.timers.set(until, Timer::ResumeWindow(session_key));

@@ -50,6 +50,8 @@ pub(super) struct Session {
 pub(super) struct Disconnected {
     pub(super) at: Timestamp,
     pub(super) until: Instant,
+    /// Until when it makes room for no other session: it was connected when the runtime died, and is about to come back.
+    pub(super) spared_until: Option<Instant>,
 }
 
 /// Numbered messages: some sent and kept for a resume, the rest still to be sent.

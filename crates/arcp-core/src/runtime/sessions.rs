@@ -7,6 +7,7 @@ use arcp_proto::SessionId;
 use super::SessionKey;
 use super::session::Session;
 use crate::principal::Principal;
+use crate::time::Instant;
 
 #[derive(Default)]
 pub(super) struct Sessions {
@@ -76,10 +77,12 @@ impl Sessions {
 
     /// The session of a principal that has been disconnected for the longest time; of those that have jobs running only if
     /// there is no other, since nobody else may cancel those.
-    pub(super) fn longest_disconnected(&self, principal: &Principal) -> Option<SessionKey> {
+    pub(super) fn longest_disconnected(&self, principal: &Principal, now: Instant) -> Option<SessionKey> {
         let since = |key: &SessionKey| {
             let session = self.by_key(*key)?;
-            Some((session.running > 0, session.disconnected?.until, *key))
+            let disconnected =
+                session.disconnected.filter(|one| one.spared_until.is_none_or(|until| until <= now));
+            Some((session.running > 0, disconnected?.until, *key))
         };
         self.of(principal).iter().filter_map(since).min().map(|(_, _, key)| key)
     }

@@ -7,14 +7,18 @@ use crate::host::Host;
 use crate::peer::{Peer, hello, message, numbers, types};
 
 pub(crate) fn join_with(host: &mut Host, features: serde_json::Value) -> (Peer, serde_json::Value) {
+    join_as(host, "alice", features)
+}
+
+pub(crate) fn join_as(host: &mut Host, who: &str, features: serde_json::Value) -> (Peer, serde_json::Value) {
     let mut peer = host.connect();
-    let mut payload = hello("alice");
+    let mut payload = hello(who);
     payload["capabilities"]["features"] = features;
     peer.sends(host, &message("h", "session.hello", payload));
     let welcome = peer.hears_one(host);
     peer.session = welcome["session_id"].as_str().unwrap().to_owned();
     peer.token = welcome["payload"]["resume_token"].as_str().unwrap().to_owned();
-    peer.who = "alice".to_owned();
+    peer.who = who.to_owned();
     (peer, welcome["payload"]["capabilities"]["features"].clone())
 }
 

@@ -75,7 +75,7 @@ pub(crate) struct Host {
     pub(crate) written: Vec<String>,
     /// What is committed.
     pub(crate) store: Image,
-    config: Config,
+    pub(crate) config: Config,
     seed: u64,
     holding_commits: bool,
     held: VecDeque<Batch>,

@@ -1,13 +1,14 @@
 //! Restarts (§6.3, §12): another runtime goes on from what is committed, and nobody is told anything that it does not know.
 
 use arcp_core::runtime::{Config, Outcome, RestoreError, Runtime};
+use arcp_core::{Observation, ObservationPolicy, Principal};
 use arcp_proto::event::EventKind;
 use arcp_proto::session::Peer as Identity;
 use arcp_proto::{ErrorPayload, Json};
 use serde_json::{Value, json};
 
 use crate::credentials::{self, credential, provisioned};
-use crate::features::join_with;
+use crate::features::{join_as, join_with};
 use crate::host::{Host, agents, seconds, seeded};
 use crate::peer::{Peer, ends, hello, message, numbers, texts, types};
 
@@ -453,4 +454,92 @@ fn a_job_is_remembered_for_so_long_after_its_end_also_over_a_restart() {
     assert_eq!(host.machine.census().jobs, 1);
     host.wait(seconds(500));
     assert_eq!((host.machine.census().jobs, host.machine.census().timers), (0, 0));
+}
+
+#[test]
+fn a_job_whose_credentials_come_while_the_store_is_full_never_begins() {
+    let mut host = credentials::host();
+    let (mut alice, bob) = (host.join("alice"), host.join("bob"));
+    let request = alice.submits(&mut host, json!({ "agent": "echo", "idempotency_key": "k" }));
+    host.hold_commits();
+    host.cut(&bob);
+    host.fills_up();
+    let job = provisioned(&mut host, Ok(vec![credential("1")]));
+    alice.hears_refusal(&mut host, &request, "INTERNAL_ERROR");
+    assert!(!host.started.contains_key(&job));
+    assert_eq!(host.revoked.len(), 1, "what was issued is revoked");
+}
+
+#[test]
+fn signs_of_life_do_not_wait_for_a_store_that_is_full() {
+    let mut host = Host::new();
+    let mut alice = host.join("alice");
+    let job = alice.starts_job(&mut host);
+    host.hold_commits();
+    alice.submits(&mut host, json!({ "agent": "echo" }));
+    host.emits(&job, &["a"]);
+    alice.asks(&mut host, "session.ping", json!({ "nonce": "n" }));
+    alice.hears_nothing(&mut host); // answers come in order
+    host.fills_up();
+    assert_eq!(types(&alice.hears(&mut host)), ["session.pong"]);
+    alice.asks(&mut host, "session.ping", json!({ "nonce": "n" }));
+    assert_eq!(types(&alice.hears(&mut host)), ["session.pong"]);
+    host.release_commits();
+    assert_eq!(types(&alice.hears(&mut host))[0], "job.accepted");
+}
+
+#[test]
+fn who_was_connected_makes_room_for_nobody_until_it_had_time_to_come_back() {
+    let mut host = Host::with(|config| config.limits.sessions_per_principal = 2);
+    let (one, two) = (host.join("alice"), host.join("alice"));
+    host.crash();
+    let late = host.connect();
+    late.sends(&mut host, &message("hello", "session.hello", hello("alice")));
+    late.hears_refusal(&mut host, "hello", "PERMISSION_DENIED");
+    back(&mut host, &one, 0);
+    host.wait(seconds(61));
+    host.join("alice");
+    let mut gone = host.connect();
+    gone.resumes_with(&mut host, "alice", &two.session, &two.token, 0);
+    gone.hears_refusal(&mut host, "hello", "RESUME_WINDOW_EXPIRED");
+}
+
+#[test]
+fn who_may_no_longer_observe_is_shown_nothing_more() {
+    struct BobLooks(bool);
+    impl ObservationPolicy for BobLooks {
+        fn observation(&self, _: &Principal, _: &Principal) -> Observation {
+            if self.0 { Observation::Allowed } else { Observation::Hidden }
+        }
+    }
+    let mut host = Host::with(|config| config.observation = std::sync::Arc::new(BobLooks(true)));
+    let (mut alice, (mut bob, _)) = (join(&mut host), join_as(&mut host, "bob", json!(["subscribe"])));
+    let job = alice.starts_job(&mut host);
+    bob.asks(&mut host, "job.subscribe", json!({ "job_id": job }));
+    host.emits(&job, &["a"]);
+    host.config.observation = std::sync::Arc::new(BobLooks(false));
+    host.crash();
+    let frames = back(&mut host, &bob, 1).hears(&mut host);
+    assert!(frames.is_empty(), "{frames:?}");
+    assert_eq!(ends(&back(&mut host, &alice, 1).hears(&mut host)).len(), 1);
+}
+
+#[test]
+fn money_set_aside_for_a_child_that_never_was_is_not_lost() {
+    let mut host = credentials::host();
+    let (mut alice, _) = join_with(&mut host, json!(["cost.budget"]));
+    let lease = json!({ "cost.budget": ["USD:5"], "agent.delegate": ["echo@*"] });
+    alice.submits(&mut host, json!({ "agent": "tireless", "lease_request": lease }));
+    let job = provisioned(&mut host, Ok(Vec::new()));
+    let delegation = arcp_core::runtime::Delegation {
+        agent: "echo".parse().unwrap(),
+        input: Json::null(),
+        lease: arcp_proto::Lease::empty().grant("cost.budget", "USD:3"),
+        lease_constraints: arcp_proto::LeaseConstraints::default(),
+    };
+    assert!(host.machine.delegate(host.now(), host.key_of(&job), delegation).unwrap().provisioning);
+    host.settle();
+    host.crash();
+    let spec = host.provisioning.pop_front().unwrap();
+    assert_eq!(spec.authority.remaining().remaining("USD").unwrap().to_string(), "5");
 }
