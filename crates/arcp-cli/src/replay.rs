@@ -36,113 +36,134 @@ fn session_id(text: &str) -> Result<SessionId, String> {
     text.parse().map_err(|_| "not a session id".to_owned())
 }
 
+/// How much is read before it is printed. While it is printed, which may take for ever, the store is not held.
+const PAGE: usize = 1 << 20;
+
 pub(crate) fn run(replay: &Replay) -> Result<(), Failure> {
     let path = match &replay.store {
         Some(path) => path.clone(),
         None => store::default_path()?,
     };
-    let reader = SqliteReader::open(path).map_err(unreadable)?;
-    let mut print = Print { out: std::io::stdout().lock(), outcome: Ok(()) };
-    if let Some(session) = &replay.session {
-        print_session(&reader, session, replay.from, &mut print)?;
-    } else {
-        print_jobs(&reader, replay, &mut print)?;
+    let mut printing =
+        Printing { reader: SqliteReader::open(path).map_err(unreadable)?, out: std::io::stdout().lock() };
+    match &replay.session {
+        Some(session) => printing.session(session, replay.from)?,
+        None => printing.jobs(replay)?,
     }
-    print.outcome?;
-    Ok(print.out.flush()?)
+    Ok(printing.out.flush()?)
 }
 
 fn unreadable(error: SqliteError) -> Failure {
     Failure::new(exit::USAGE, error)
 }
 
-fn print_jobs(reader: &SqliteReader, replay: &Replay, print: &mut Print<impl Write>) -> Result<(), Failure> {
-    let mut found = replay.job.is_none();
-    let mut outcome = Ok(());
-    let listed = reader.jobs(|job| {
-        if job.gone || replay.job.as_ref().is_some_and(|wanted| *wanted != job.head.job_id) {
-            return ControlFlow::Continue(());
+struct Printing<W> {
+    reader: SqliteReader,
+    out: W,
+}
+
+impl<W: Write> Printing<W> {
+    fn jobs(&mut self, replay: &Replay) -> Result<(), Failure> {
+        let mut jobs = Vec::new();
+        let listed = self.reader.jobs(|job| {
+            if !job.gone && replay.job.as_ref().is_none_or(|wanted| *wanted == job.head.job_id) {
+                jobs.push(job);
+            }
+            ControlFlow::Continue(())
+        });
+        listed.map_err(unreadable)?;
+        match &replay.job {
+            Some(job) if jobs.is_empty() => {
+                return Err(Failure::usage(format!("job {job} is not in the store")));
+            }
+            _ => {}
         }
-        found = true;
-        outcome = print_job(reader, &job, replay.from, print);
-        match (&outcome, &replay.job, &print.outcome) {
-            (Ok(()), None, Ok(())) => ControlFlow::Continue(()),
-            _ => ControlFlow::Break(()),
+        jobs.iter().try_for_each(|job| self.job(job, replay.from))
+    }
+
+    fn job(&mut self, job: &RecoveredJob, from: u64) -> Result<(), Failure> {
+        let mut last = job.forgotten_seq;
+        let mut next = 0;
+        loop {
+            let mut page = Page::default();
+            let read = self.reader.entries(&job.head.job_id, next, |logged| {
+                next = logged.entry.index + 1;
+                let numbered = logged.owner_seq > last;
+                last = logged.owner_seq;
+                if logged.owner_seq < from {
+                    return ControlFlow::Continue(());
+                }
+                let session = job.record.session_id.clone();
+                page.message(NumberedEntry::stored(session, logged.owner_seq, logged.entry), numbered)
+            });
+            // A job that is forgotten meanwhile has no more to show.
+            if !read.map_err(unreadable)? || !self.turn(page)? {
+                return Ok(());
+            }
         }
-    });
-    listed.and(outcome).map_err(unreadable)?;
-    match &replay.job {
-        Some(job) if !found => Err(Failure::usage(format!("job {job} is not in the store"))),
-        _ => Ok(()),
+    }
+
+    fn session(&mut self, session: &SessionId, from: u64) -> Result<(), Failure> {
+        let mut features = None;
+        let listed = self.reader.sessions(|found| match found.record.session_id == *session {
+            false => ControlFlow::Continue(()),
+            true => {
+                features = Some(found.record.features);
+                ControlFlow::Break(())
+            }
+        });
+        listed.map_err(unreadable)?;
+        let unknown = || Failure::usage(format!("session {session} is not in the store"));
+        let features = features.ok_or_else(unknown)?;
+        let mut next = from;
+        loop {
+            let mut page = Page::default();
+            let read = self.reader.view(session, next, |Viewed { event_seq, job, shown }| {
+                next = event_seq + 1;
+                let message = match shown {
+                    ViewedMessage::Entry(entry) => {
+                        NumberedEntry::stored(session.clone(), event_seq, entry.as_sent_to(&features).clone())
+                    }
+                    ViewedMessage::Missed { next_index, ts } => {
+                        NumberedEntry::stored_gap(session.clone(), event_seq, &job, next_index, ts)
+                    }
+                    _ => None,
+                };
+                page.message(message, true)
+            });
+            if !read.map_err(unreadable)? || !self.turn(page)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Prints a page, and lets the store go on meanwhile. Returns whether there may be another one.
+    fn turn(&mut self, page: Page) -> Result<bool, Failure> {
+        self.reader.release().map_err(unreadable)?;
+        self.out.write_all(page.text.as_bytes())?;
+        self.reader.refresh().map_err(unreadable)?;
+        Ok(page.full)
     }
 }
 
-fn print_job(
-    reader: &SqliteReader,
-    job: &RecoveredJob,
-    from: u64,
-    print: &mut Print<impl Write>,
-) -> Result<(), SqliteError> {
-    let mut last = job.forgotten_seq;
-    let read = reader.entries(&job.head.job_id, 0, |logged| {
-        let numbered = logged.owner_seq > last;
-        last = logged.owner_seq;
-        if logged.owner_seq < from {
-            return ControlFlow::Continue(());
-        }
-        let session = job.record.session_id.clone();
-        print.message(NumberedEntry::stored(session, logged.owner_seq, logged.entry), numbered)
-    });
-    read.map(drop)
+/// Messages, a line each.
+#[derive(Default)]
+struct Page {
+    text: String,
+    full: bool,
 }
 
-fn print_session(
-    reader: &SqliteReader,
-    session: &SessionId,
-    from: u64,
-    print: &mut Print<impl Write>,
-) -> Result<(), Failure> {
-    let mut features = None;
-    let listed = reader.sessions(|found| match found.record.session_id == *session {
-        false => ControlFlow::Continue(()),
-        true => {
-            features = Some(found.record.features);
-            ControlFlow::Break(())
-        }
-    });
-    listed.map_err(unreadable)?;
-    let unknown = || Failure::usage(format!("session {session} is not in the store"));
-    let features = features.ok_or_else(unknown)?;
-    let read = reader.view(session, from, |Viewed { event_seq, job, shown }| {
-        let message = match shown {
-            ViewedMessage::Entry(entry) => {
-                NumberedEntry::stored(session.clone(), event_seq, entry.as_sent_to(&features).clone())
-            }
-            ViewedMessage::Missed { next_index, ts } => {
-                NumberedEntry::stored_gap(session.clone(), event_seq, &job, next_index, ts)
-            }
-            _ => None,
-        };
-        print.message(message, true)
-    });
-    if read.map_err(unreadable)? { Ok(()) } else { Err(unknown()) }
-}
-
-/// Prints a message a line, until that fails.
-struct Print<W> {
-    out: W,
-    outcome: std::io::Result<()>,
-}
-
-impl<W: Write> Print<W> {
+impl Page {
     fn message(&mut self, message: Option<NumberedEntry>, numbered: bool) -> ControlFlow<()> {
         let Some(message) = message else { return ControlFlow::Continue(()) };
         let line = message.encode();
-        self.outcome = match numbered {
-            true => writeln!(self.out, "{line}"),
-            false => writeln!(self.out, "{}", without_number(&line)),
-        };
-        if self.outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        match numbered {
+            true => self.text.push_str(&line),
+            false => self.text.push_str(&without_number(&line)),
+        }
+        self.text.push('\n');
+        self.full = self.text.len() >= PAGE;
+        if self.full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

@@ -9,7 +9,8 @@ use anyhow::Context;
 use arcp::axum::{Mount, Server};
 use arcp::proto::BearerToken;
 use arcp::runtime::{
-    Health, Limits, ModelPolicy, Observation, ObservationPolicy, Principal, Runtime, StaticTokens,
+    Authenticated, Health, Limits, ModelPolicy, Observation, ObservationPolicy, Principal, Runtime,
+    RuntimeBuilder, StaticTokens,
 };
 use arcp::stdio::{StdioConfig, stdio};
 use arcp::transport::Peer;
@@ -153,15 +154,14 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     } else {
         tracing::warn!("no agent is hosted: --fixtures hosts the fixture agents");
     }
-    let runtime = builder.build().map_err(Failure::usage)?;
-    runtime.opened().await.map_err(|error| Failure::new(exit::USAGE, anyhow::Error::new(error)))?;
-
     if serve.stdio {
-        return serve_pipes(&serve, runtime, signals).await;
+        return serve_pipes(&serve, open(builder).await?, signals).await;
     }
+    // First of all, for once the store is open it is known to everybody that the last runtime is no more.
     let server = Server::bind(serve.listen.as_str()).await;
     let server = server.with_context(|| format!("cannot listen at {}", serve.listen));
     let server = server.map_err(|error| Failure::new(exit::USAGE, error))?;
+    let runtime = open(builder).await?;
     let address = server.local_addr()?;
     serve.gateway.warn_of(address);
     announce(address)?;
@@ -169,27 +169,45 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     let (stopping, patience) = (runtime.clone(), Duration::from_secs(serve.drain));
     let stop = async move {
         stop_requested(&stopping, signals).await;
-        stopping.drain(patience).await;
+        stopping.drain(patience).await
+    };
+    let (stopped, done) = tokio::sync::oneshot::channel();
+    let stop = async move {
+        let _ = stopped.send(stop.await); // the other end waits below
     };
     server.serve(router(&serve, &runtime), stop).await;
-    failure(&runtime)
+    end(&runtime, done.await.unwrap_or(true))
+}
+
+/// A runtime that has gone on from its store.
+async fn open(builder: RuntimeBuilder<Authenticated>) -> Result<Runtime, Failure> {
+    let runtime = builder.build().map_err(Failure::usage)?;
+    runtime.opened().await.map_err(|error| Failure::new(exit::USAGE, anyhow::Error::new(error)))?;
+    Ok(runtime)
 }
 
 /// Serves the client at the other end of this program's own pipes, until either goes.
 async fn serve_pipes(serve: &Serve, runtime: Runtime, signals: Signals) -> Result<(), Failure> {
     let config = StdioConfig { max_frame_bytes: serve.max_frame_bytes, ..StdioConfig::server() };
     let client = runtime.serve(Box::pin(stdio(config)), Peer::LOCAL);
-    tokio::select! {
-        () = client => { runtime.shutdown().await; }
-        () = stop_requested(&runtime, signals) => { runtime.drain(Duration::from_secs(serve.drain)).await; }
-    }
-    failure(&runtime)
+    let everything = tokio::select! {
+        () = client => runtime.shutdown().await,
+        () = stop_requested(&runtime, signals) => runtime.drain(Duration::from_secs(serve.drain)).await,
+    };
+    end(&runtime, everything)
 }
 
-fn failure(runtime: &Runtime) -> Result<(), Failure> {
+/// How the program ends. What was left undone is said.
+fn end(runtime: &Runtime, everything: bool) -> Result<(), Failure> {
     match runtime.failure() {
         Some(error) => Err(Failure::new(exit::JOB, anyhow::Error::new(error))),
-        None => Ok(()),
+        None if everything => Ok(()),
+        None => Err(Failure::new(
+            exit::JOB,
+            anyhow::anyhow!(
+                "not everything could be ended or written in time: what clients have seen is kept, what they have not may be lost"
+            ),
+        )),
     }
 }
 

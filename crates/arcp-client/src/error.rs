@@ -85,6 +85,10 @@ pub enum JobError {
     /// not what it says it is.
     #[error("result of the job was streamed, and is not complete here")]
     Incomplete,
+    /// The runtime was restarted, and the agent, which was run again, has begun its result anew, after pieces of the earlier one
+    /// were given to whoever reads it as a stream.
+    #[error("result of the job was begun anew after parts of it were read")]
+    BegunAnew,
     /// The session that followed the job is gone, and the one after it could not take it up: the runtime no longer knows the
     /// job, or does not show it. The job may run on at the runtime.
     #[error("job could not be followed any further: {0}")]
@@ -114,7 +118,7 @@ impl JobError {
             Self::Failed(error) | Self::Cancelled(error) | Self::TimedOut(error) | Self::Lost(error) => {
                 Some(error)
             }
-            Self::Result(_) | Self::Incomplete | Self::SessionEnded(_) => None,
+            Self::Result(_) | Self::Incomplete | Self::BegunAnew | Self::SessionEnded(_) => None,
         }
     }
 }

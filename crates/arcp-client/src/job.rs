@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use arcp_core::client::JobEnd;
 use arcp_proto::event::{BUDGET_REMAINING, Body, ChunkEncoding, Metric, Status, to_base64};
 use arcp_proto::job::{Accepted, JobResult, JobStatus, Subscribed};
-use arcp_proto::{Budget, Credential, DelegateId, JobId, Json};
+use arcp_proto::{Budget, Credential, DelegateId, JobId, Json, ResultId};
 use futures_core::Stream;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
@@ -39,6 +39,7 @@ pub struct Job {
 /// A streamed result, put together from the chunks that have gone by.
 #[derive(Default)]
 struct Streamed {
+    result_id: Option<ResultId>,
     bytes: Vec<u8>,
     encoding: Option<ChunkEncoding>,
     chunks: u64,
@@ -258,6 +259,10 @@ impl Streamed {
         let Body::ResultChunk(chunk) = &event.body else { return };
         if self.passed_on {
             return;
+        }
+        // An agent that is run again begins its result anew.
+        if self.result_id.as_ref() != Some(&chunk.result_id) {
+            *self = Self { result_id: Some(chunk.result_id.clone()), ..Self::default() };
         }
         match chunk.decode() {
             Ok(bytes) if chunk.chunk_seq == self.chunks => self.bytes.extend_from_slice(&bytes),

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use arcp_core::client::JobEnd;
+use arcp_proto::ResultId;
 use arcp_proto::event::Body;
 use bytes::Bytes;
 use futures_core::Stream;
@@ -20,8 +21,13 @@ use crate::job::Job;
 /// A result that came inline is one piece, its JSON text. The stream ends after the last piece; a job that ends without a
 /// result, a piece that is missing or broken, and a session that ends first are an error, which is the last item. Other
 /// events of the job are let go.
+///
+/// An agent that is run again after a restart of its runtime begins its result anew. If pieces of the earlier one were given by
+/// then, that is [`JobError::BegunAnew`]; subscribe to the job again for the whole of the new one.
 pub struct ResultStream {
     job: Job,
+    /// Which result it is: an agent that is run again begins another one.
+    result_id: Option<ResultId>,
     next_chunk: u64,
     bytes: u64,
     done: bool,
@@ -29,7 +35,7 @@ pub struct ResultStream {
 
 impl ResultStream {
     pub(crate) fn new(job: Job) -> Self {
-        Self { job, next_chunk: 0, bytes: 0, done: false }
+        Self { job, result_id: None, next_chunk: 0, bytes: 0, done: false }
     }
 
     /// The result as something to read from. What ends the stream early is an error of reading.
@@ -68,6 +74,14 @@ impl Stream for ResultStream {
                 return Poll::Ready(self.finish());
             };
             let Body::ResultChunk(chunk) = &event.body else { continue };
+            if self.result_id.as_ref() != Some(&chunk.result_id) {
+                if self.bytes > 0 {
+                    self.done = true;
+                    return Poll::Ready(Some(Err(JobError::BegunAnew)));
+                }
+                let result_id = chunk.result_id.clone();
+                (self.result_id, self.next_chunk) = (Some(result_id), 0);
+            }
             let data = chunk.decode().ok().filter(|_| chunk.chunk_seq == self.next_chunk);
             let Some(data) = data else {
                 self.done = true;

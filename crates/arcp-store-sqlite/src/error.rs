@@ -27,6 +27,13 @@ pub enum SqliteError {
     /// Another runtime, in this process or another one, has the store open.
     #[error("{}: another runtime has this store open; stop it first, or choose another file", .0.display())]
     InUse(PathBuf),
+    /// What is there is no file: a directory, a pipe, a device, or a link that leads nowhere. It is left as it is.
+    #[error("{}: this is no regular file; choose another path", .0.display())]
+    NotAFile(PathBuf),
+    /// The file has more than one name (hard links). Who opens it by another name would have a log of its own, and neither would
+    /// know of the other.
+    #[error("{}: the file has more than one name; remove the others, or copy it", .0.display())]
+    ManyNames(PathBuf),
     /// The file is no SQLite database. It is left as it is.
     #[error("{}: this is no SQLite database; choose another path, or move the file away", .0.display())]
     NotADatabase(PathBuf),

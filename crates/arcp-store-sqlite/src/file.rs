@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -50,10 +50,12 @@ impl Open {
 
 /// Opens the file, or makes it.
 pub(crate) fn open(options: &Options) -> Result<Open, SqliteError> {
+    let options = &Options { path: real_path(&options.path)?, ..options.clone() };
     let path = options.path.as_path();
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if fs::metadata(directory).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-        return Err(SqliteError::NoDirectory { path: path.to_owned(), directory: directory.to_owned() });
+    // Before there is anything of ours beside it.
+    match check_magic(path) {
+        Err(SqliteError::NoFile(_)) | Ok(()) => {}
+        Err(error) => return Err(error),
     }
     let lock = lock(path)?;
     let made = prepare(path)?;
@@ -72,6 +74,39 @@ pub(crate) fn open(options: &Options) -> Result<Open, SqliteError> {
             Err(error)
         }
     }
+}
+
+/// The one name that a file has, whatever links lead there: who comes by another one must find the same lock and the same log.
+fn real_path(path: &Path) -> Result<PathBuf, SqliteError> {
+    match fs::canonicalize(path) {
+        Ok(real) => check_file(path, &real).map(|()| real),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(of_io(path, error)),
+        Err(_) if fs::symlink_metadata(path).is_ok() => Err(SqliteError::NotAFile(path.to_owned())),
+        Err(_) => {
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let directory = directory.unwrap_or(Path::new("."));
+            let name = path.file_name().ok_or_else(|| SqliteError::NotAFile(path.to_owned()))?;
+            match fs::canonicalize(directory) {
+                Ok(real) => Ok(real.join(name)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Err(SqliteError::NoDirectory { path: path.to_owned(), directory: directory.to_owned() })
+                }
+                Err(error) => Err(of_io(path, error)),
+            }
+        }
+    }
+}
+
+fn check_file(path: &Path, real: &Path) -> Result<(), SqliteError> {
+    let metadata = fs::metadata(real).map_err(|error| of_io(path, error))?;
+    if !metadata.is_file() {
+        return Err(SqliteError::NotAFile(path.to_owned()));
+    }
+    #[cfg(unix)]
+    if std::os::unix::fs::MetadataExt::nlink(&metadata) > 1 {
+        return Err(SqliteError::ManyNames(path.to_owned()));
+    }
+    Ok(())
 }
 
 /// Keeps the file at `path` for this store. The lock file stays for ever: whoever removed it could remove another one's.

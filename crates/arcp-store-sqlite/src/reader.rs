@@ -26,7 +26,7 @@ const BLOCKS: usize = 16;
 ///
 /// It shows the store as it was at one moment, that of [`open`](Self::open) or of the last [`refresh`](Self::refresh): a batch is there whole or
 /// not at all. While it is there the runtime's log cannot begin anew, and grows: do not keep a reader for longer than the reading
-/// takes, or refresh it. It writes nothing but the `-shm` and `-wal` that SQLite needs to read beside a writer. All methods block.
+/// takes, or [`release`](Self::release) it. It writes nothing but the `-shm` and `-wal` that SQLite needs to read beside a writer. All methods block.
 ///
 /// Where the directory cannot be written, SQLite cannot make these. A file whose runtime was closed in good order is then read
 /// as it stands, and no runtime may open it meanwhile; one with a log is refused ([`SqliteError::LogUnreadable`]).
@@ -68,6 +68,9 @@ impl SqliteReader {
     /// When there is none, or it cannot be read; each error names the file.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, SqliteError> {
         let path = path.into();
+        if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(SqliteError::NotAFile(path));
+        }
         file::check_magic(&path)?;
         let conn = match connect(&path, false) {
             Err(error) if is_unwritable(&error) => {
@@ -91,9 +94,21 @@ impl SqliteReader {
     /// # Errors
     /// When it cannot be read any more.
     pub fn refresh(&mut self) -> Result<(), SqliteError> {
-        let refreshed = self.conn.execute_batch("COMMIT").and_then(|()| begin(&self.conn));
-        refreshed.map_err(|error| Fault::from(error).of_file(&self.path))?;
+        self.release()?;
+        begin(&self.conn).map_err(|error| Fault::from(error).of_file(&self.path))?;
         file::check_kind(&self.conn, &self.path).map(|_| ())
+    }
+
+    /// Lets go of the moment that it shows, so that the runtime's log can begin anew meanwhile; [`refresh`](Self::refresh) goes on.
+    /// What is read before that is of the moment in which it is read.
+    ///
+    /// # Errors
+    /// When the file cannot be used any more.
+    pub fn release(&mut self) -> Result<(), SqliteError> {
+        if self.conn.is_autocommit() {
+            return Ok(());
+        }
+        self.conn.execute_batch("COMMIT").map_err(|error| Fault::from(error).of_file(&self.path))
     }
 
     /// How often the store was opened by a runtime.

@@ -1,6 +1,6 @@
 //! Events that nobody takes: the session waits, and what must get through does.
 
-use arcp_client::State;
+use arcp_client::{JobError, State};
 use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 use std::future::IntoFuture;
@@ -153,4 +153,39 @@ async fn a_runtime_that_asks_and_reads_no_answers_is_not_answered_without_end() 
         }
     }
     panic!("{MANY} answers are kept for a runtime that reads none");
+}
+
+/// Says the pieces of a result, and after them how the job has ended.
+async fn streams(host: &mut Host, results: &[(&str, &[&str])], job_id: &Value) {
+    let mut size = 0;
+    for (result_id, pieces) in results {
+        size = pieces.iter().map(|piece| piece.len()).sum();
+        for (index, piece) in pieces.iter().enumerate() {
+            let body = json!({
+                "result_id": result_id, "chunk_seq": index, "data": piece, "encoding": "utf8",
+                "more": index + 1 < pieces.len(),
+            });
+            let payload = json!({ "kind": "result_chunk", "ts": "2026-01-01T00:00:00.000Z", "body": body });
+            host.say("job.event", payload, job_id).await;
+        }
+    }
+    let result_id = results.last().unwrap().0;
+    let payload = json!({ "final_status": "success", "result_id": result_id, "result_size": size });
+    host.say("job.result", payload, job_id).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_is_begun_anew_is_the_new_one() {
+    let job_id = json!("job_1");
+    let anew: [(&str, &[&str]); 2] = [("res_1", &["olde", "r."]), ("res_2", &["ne", "w"])];
+    let (client, mut host) = session_with(json!(["result_chunk"])).await;
+    let mut job = host.job(&client, "job_1").await;
+    streams(&mut host, &anew, &job_id).await;
+    assert_eq!(job.result::<String>().await.unwrap(), "new");
+
+    let (client, mut host) = session_with(json!(["result_chunk"])).await;
+    let job = host.job(&client, "job_1").await;
+    streams(&mut host, &anew, &job_id).await;
+    let pieces: Vec<_> = job.result_stream().map(|piece| piece.map(|bytes| bytes.len())).collect().await;
+    assert!(matches!(pieces[..], [Ok(4), Ok(2), Err(JobError::BegunAnew)]), "{pieces:?}");
 }

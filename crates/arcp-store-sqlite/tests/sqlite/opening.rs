@@ -158,6 +158,53 @@ async fn a_second_store_is_kept_out_until_the_first_is_closed() {
     assert_eq!(first.open().await.unwrap().epoch.0, 3, "and it can be opened again");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_is_one_store_by_whatever_name() {
+    use std::os::unix::fs::symlink;
+    let (directory, path) = temporary();
+    let first = SqliteStore::new(&path);
+    first.open().await.unwrap();
+    let link = directory.path().join("link.db");
+    symlink(&path, &link).unwrap();
+    let error = SqliteStore::new(&link).open().await.unwrap_err();
+    assert!(matches!(problem(&error), SqliteError::InUse(_)), "{error}");
+    first.close().await;
+    assert_eq!(open(&link).await.unwrap().epoch.0, 2, "it is the same store");
+    let other = directory.path().join("other.db");
+    fs::hard_link(&path, &other).unwrap();
+    for name in [&path, &other] {
+        let error = SqliteStore::new(name).open().await.unwrap_err();
+        assert!(matches!(problem(&error), SqliteError::ManyNames(_)), "{error}");
+    }
+    fs::remove_file(&other).unwrap();
+    assert_eq!(open(&path).await.unwrap().epoch.0, 3);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_is_no_file_is_refused_at_once_and_nothing_is_left_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("directory")).unwrap();
+    std::os::unix::fs::symlink(at("nowhere"), at("dangling")).unwrap();
+    let pipe = std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap();
+    assert!(pipe.success());
+    fs::write(at("notes"), "not a database".repeat(100)).unwrap();
+    let names = || {
+        let mut names: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    for name in ["directory", "dangling", "pipe"] {
+        assert!(refused(&at(name)).await.contains("no regular file"), "{name}");
+    }
+    assert!(refused(&at("notes")).await.contains("no SQLite database"));
+    assert_eq!(names(), before);
+}
+
 #[tokio::test]
 async fn a_full_disk_leaves_no_half_made_file() {
     let (directory, path) = temporary();
