@@ -24,6 +24,7 @@ const LIBRARY: &str = r#"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int told(const char *name) {
@@ -50,6 +51,12 @@ static int refused(void) {
     return 0;
 }
 
+/* Pipes and events of the process are on no disk. */
+static int on_disk(int fd) {
+    struct stat found;
+    return fstat(fd, &found) == 0 && S_ISREG(found.st_mode);
+}
+
 static int failed;
 
 static int synced(void) {
@@ -72,7 +79,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t len, off_t at) {
 }
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t at) { return pwrite64(fd, bytes, len, at); }
 ssize_t write(int fd, const void *bytes, size_t len) {
-    if (fd > 2 && !told("EIO") && refused()) return -1;
+    if (on_disk(fd) && !told("EIO") && refused()) return -1;
     return ((write_fn)dlsym(RTLD_NEXT, "write"))(fd, bytes, len);
 }
 "#;
