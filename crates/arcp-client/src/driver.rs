@@ -231,7 +231,15 @@ impl Driver {
             let Some(event) = self.machine.poll_event() else { break };
             self.react(event);
         }
+        if self.deliveries.has_early_children() && !self.awaits_acceptance() {
+            self.deliveries.forget_early_children();
+        }
         self.deliveries.hand_over();
+    }
+
+    /// Whether a submit was not answered yet.
+    fn awaits_acceptance(&self) -> bool {
+        self.asked.values().any(|asked| matches!(asked, Asked::Submit(_)))
     }
 
     fn react(&mut self, event: CoreEvent) {
@@ -260,7 +268,10 @@ impl Driver {
                 self.deliveries.begin_again();
                 self.state.send_replace(State::Renewed);
             }
-            CoreEvent::Delegated(accepted) => self.deliveries.child(*accepted),
+            CoreEvent::Delegated(accepted) => {
+                let may_be_early = self.awaits_acceptance();
+                self.deliveries.child(*accepted, may_be_early);
+            }
             CoreEvent::Missed { job_id, audience } => self.deliveries.miss(&job_id, &audience),
             CoreEvent::AcknowledgeDue => {
                 let taken = self.deliveries.taken(self.machine.last_event_seq());

@@ -159,6 +159,15 @@ mod stopping {
     }
 
     #[test]
+    fn a_signal_is_heard_as_soon_as_it_is_said_where_it_listens() {
+        for _ in 0..20 {
+            let mut serving = serve(&["--drain", "0"]);
+            terminate(&serving);
+            assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+        }
+    }
+
+    #[test]
     fn who_runs_longer_ends_retryable_and_the_program_exits_with_0() {
         let mut serving = serve(&["--drain", "0"]);
         let (mut job, lines) = sleeping(&serving, 600_000);

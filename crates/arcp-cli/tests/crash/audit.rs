@@ -53,8 +53,15 @@ fn check(world: &World, job: &JobId, log: &[Message]) -> Result<(), String> {
         })?;
     }
     let followers = lock(&world.told).clone();
+    let parent = lock(&world.jobs).get(job).and_then(|known| known.parent.clone());
     for told in followers {
         let told = lock(&told);
+        if parent.as_ref() == Some(&told.job)
+            && let Some(children) = &told.children
+            && !children.contains(job)
+        {
+            return Err(format!("{} was not told that {} has delegated to {job}", told.client, told.job));
+        }
         if told.job == *job {
             compare_told(log, &told).map_err(|problem| {
                 format!(
@@ -77,11 +84,11 @@ fn check_run(world: &World, job: &JobId, events: &[Message], last: &Message) -> 
         let events: Vec<Value> = events.iter().map(|message| json(&message.payload)).collect();
         plan.check(&events, status == "success").map_err(|problem| format!("{job}: {problem}"))?;
     }
-    let asked = known.cancel_asked
-        || known
-            .parent
-            .as_ref()
-            .is_some_and(|parent| lock(&world.jobs).get(parent).is_some_and(|parent| parent.cancel_asked));
+    // What a job has delegated ends with it, which none does that succeeds: it waits.
+    let succeeded =
+        |told: &Told| Some(&told.job) == known.parent.as_ref() && matches!(told.end, Some(End::Success(_)));
+    let with_parent = known.parent.is_some() && !lock(&world.told).iter().any(|told| succeeded(&lock(told)));
+    let asked = known.cancel_asked || with_parent;
     // Who is told that a job that has ended is cancelled is told nothing but that it was heard.
     let ended = end["completed_at"].as_str().and_then(|ts| ts.parse::<Timestamp>().ok());
     let stops = known.cancel_seen.is_some_and(|seen| ended.is_none_or(|ended| ended > seen));

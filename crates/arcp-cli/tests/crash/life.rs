@@ -86,8 +86,6 @@ async fn rounds_of(world: &Arc<World>, rounds: usize, tasks: &mut JoinSet<()>) -
             }
         }
         world.address.send_replace(None);
-        // Nothing handles the signal as early as that.
-        let way = if matches!(moment, Moment::Begun) { Way::Kill } else { way };
         server.end(world, way).await?;
         world.meet(if way == Way::Kill { "kills" } else { "terminations" });
         secrets::check_files(world)?;

@@ -90,7 +90,7 @@ async fn one(session: Session, principal: &'static str, order: Order) {
     let world = Arc::clone(&session.world);
     let Order { plan, key, cancel, permits } = order;
     let mut job = loop {
-        let mut submit = session.client.submit(plan.agent()).input(&plan.input());
+        let mut submit = session.client.submit(plan.agent()).input(&plan.input()).lease(plan.lease());
         if let Some(key) = &key {
             submit = submit.idempotency_key(key);
         }

@@ -70,6 +70,7 @@ fn nothing_that_was_told_is_lost_when_the_runtime_dies() {
 /// What must have come to pass in as many rounds as every run has, or they prove nothing of it.
 const OFTEN: &[&str] = &[
     "acknowledgements",
+    "delegations told",
     "jobs compared",
     "jobs compared that ended with the runtime",
     "keys used again",

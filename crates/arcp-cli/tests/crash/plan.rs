@@ -1,5 +1,6 @@
 //! What jobs are asked to do, and what their logs must therefore hold.
 
+use arcp::proto::Lease;
 use serde_json::{Value, json};
 
 use crate::random::Random;
@@ -49,16 +50,16 @@ impl Plan {
     /// One that ends by itself.
     pub(crate) fn short(random: &mut Random) -> Self {
         match random.within(0, 99) {
-            0..=39 => Self::Count {
+            0..=34 => Self::Count {
                 n: random.within(1, 40),
                 delay_ms: random.within(0, 2),
                 size: if random.percent(10) { 20_000 } else { random.within(0, 200) },
             },
-            40..=54 => Self::Stream { chunks: random.within(1, 8), chunk_bytes: random.within(1, 3_000) },
-            55..=69 => Self::Progress { total: random.within(1, 30) },
-            70..=79 => Self::Kinds,
-            80..=84 => Self::Nap,
-            85..=92 => Self::Delegate { n: random.within(1, 20) },
+            35..=46 => Self::Stream { chunks: random.within(1, 8), chunk_bytes: random.within(1, 3_000) },
+            47..=60 => Self::Progress { total: random.within(1, 30) },
+            61..=69 => Self::Kinds,
+            70..=74 => Self::Nap,
+            75..=91 => Self::Delegate { n: random.within(1, 20) },
             _ => Self::Rotate,
         }
     }
@@ -86,6 +87,14 @@ impl Plan {
             Self::Stubborn => json!({ "ms": 300 }),
             Self::Delegate { n } => json!({ "agent": "count", "input": { "n": n } }),
             Self::Kinds | Self::Rotate => json!({}),
+        }
+    }
+
+    /// What it needs to be allowed.
+    pub(crate) fn lease(&self) -> Lease {
+        match self {
+            Self::Delegate { .. } => Lease::empty().grant("agent.delegate", "count"),
+            _ => Lease::empty(),
         }
     }
 

@@ -33,6 +33,8 @@ struct State {
     messages: Vec<Message>,
     /// How often each request was sent: a submit by its id, a subscription by its job's.
     asked_for: HashMap<String, usize>,
+    /// The submits that were not answered yet.
+    open: BTreeSet<String>,
     /// The submits that were answered with a job.
     submits: HashMap<JobId, BTreeSet<String>>,
 }
@@ -78,7 +80,11 @@ impl Wire {
             _ => return,
         };
         if let Some(name) = name {
-            *lock(&self.state).asked_for.entry(name.to_owned()).or_default() += 1;
+            let mut state = lock(&self.state);
+            *state.asked_for.entry(name.to_owned()).or_default() += 1;
+            if frame["type"] == "job.submit" {
+                state.open.insert(name.to_owned());
+            }
             return;
         }
         let resume = &frame["payload"]["resume"];
@@ -112,6 +118,7 @@ impl Wire {
             ("session.welcome", _) => self.welcomed(world, &payload()),
             ("session.error", _) => {
                 let payload = payload();
+                lock(&self.state).open.remove(payload["request_id"].as_str().unwrap_or_default());
                 let error = if payload["error"].is_object() { &payload["error"] } else { &payload };
                 if error["code"] != "INTERNAL_ERROR" {
                     self.fail(format!("is refused: {payload}"));
@@ -127,10 +134,14 @@ impl Wire {
                 };
                 if let Some(request) = payload["request_id"].as_str().filter(|_| name == "job.accepted") {
                     let mut state = lock(&self.state);
+                    state.open.remove(request);
                     state.submits.entry(job.clone()).or_default().insert(request.to_owned());
                 }
                 if name == "job.accepted" {
                     let parent = payload["parent_job_id"].as_str().and_then(|id| id.parse().ok());
+                    if parent.is_some() {
+                        world.meet("delegations told");
+                    }
                     world.know(&job, |known| {
                         known.principal.clone_from(&self.principal);
                         known.parent = parent;
@@ -219,7 +230,8 @@ impl Wire {
         let state = lock(&self.state);
         let messages = state.messages.iter().filter(|message| message.job == *job).cloned().collect();
         let submits = state.submits.get(job).into_iter().flatten();
-        let requests = submits.map(String::as_str).chain([job.as_str()]);
+        // What it is shown for a submit may come before the answer.
+        let requests = submits.chain(&state.open).map(String::as_str).chain([job.as_str()]);
         let asked = requests.filter_map(|request| state.asked_for.get(request)).sum::<usize>();
         // One that another job has delegated to comes unasked.
         (messages, asked.max(1))

@@ -15,6 +15,9 @@ use crate::event::Event;
 /// Events that wait for one job's application.
 const QUEUE: usize = 1_024;
 
+/// Delegations that wait for the acceptance of the job that has delegated.
+const CHILDREN: usize = 1_024;
+
 /// What a job is told.
 pub(crate) enum Delivery {
     /// An event, and its place among all that have come, over all sessions.
@@ -88,6 +91,8 @@ pub(super) struct Deliveries {
     before: u64,
     /// The place of the last event that has come.
     last: u64,
+    /// Jobs that were delegated to by such as nobody follows yet: what is missed comes before what is asked again is answered.
+    early_children: VecDeque<Accepted>,
     /// What waits for room in a queue. While anything does, nothing is read.
     waiting: Waiting,
 }
@@ -106,6 +111,9 @@ impl Deliveries {
     }
 
     pub(super) fn follow(&mut self, job_id: JobId, request: RequestKey, followed: Followed) {
+        let is_of = |child: &&Accepted| child.parent_job_id.as_ref() == Some(&job_id);
+        let early = self.early_children.iter().filter(is_of).cloned();
+        followed.0.children.send_modify(|children| children.extend(early));
         self.jobs.entry(job_id).or_default().push(Outbox { request: Some(request), ..followed.0 });
     }
 
@@ -149,12 +157,27 @@ impl Deliveries {
         }
     }
 
-    /// A job has delegated to another.
-    pub(super) fn child(&mut self, accepted: Accepted) {
+    /// A job has delegated to another. It may be about to be accepted.
+    pub(super) fn child(&mut self, accepted: Accepted, may_be_early: bool) {
         let parent = accepted.parent_job_id.as_ref().and_then(|parent| self.jobs.get(parent));
         for outbox in parent.into_iter().flatten() {
             outbox.children.send_modify(|children| children.push(accepted.clone()));
         }
+        if may_be_early && parent.is_none() {
+            self.early_children.push_back(accepted);
+            if self.early_children.len() > CHILDREN {
+                self.early_children.pop_front();
+            }
+        }
+    }
+
+    pub(super) fn has_early_children(&self) -> bool {
+        !self.early_children.is_empty()
+    }
+
+    /// No job is about to be accepted.
+    pub(super) fn forget_early_children(&mut self) {
+        self.early_children.clear();
     }
 
     /// Another session begins, which counts from 1.

@@ -93,6 +93,22 @@ async fn dropping_a_submit_takes_nothing_back_and_harms_nothing() {
     assert_eq!(job.result::<u8>().await.unwrap(), 2);
 }
 
+/// After a resume, what has been missed comes before what is asked again is answered.
+#[tokio::test(start_paused = true)]
+async fn a_delegation_that_is_announced_before_its_job_is_accepted_is_not_lost() {
+    let (client, mut host) = session().await;
+    let submit = client.submit("agent").into_future();
+    let answers = async {
+        let submit = host.receive_type("job.submit").await;
+        let child = json!({ "job_id": "job_child", "lease": {}, "parent_job_id": "job_1" });
+        host.say("job.accepted", child, &json!("job_child")).await;
+        host.accepted(&submit, "job_1").await;
+    };
+    let (job, ()) = tokio::join!(submit, answers);
+    let children = job.unwrap().children();
+    assert_eq!(children.iter().map(|child| child.job_id.as_str()).collect::<Vec<_>>(), ["job_child"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_runtime_that_says_no_welcome_is_given_up() {
     let (connect, listener) = connect();
