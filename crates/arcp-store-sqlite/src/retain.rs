@@ -237,9 +237,10 @@ mod tests {
         let conn = Connection::open_in_memory().unwrap();
         schema::migrate(&conn, 0, schema::MIGRATIONS).unwrap();
         conn.execute_batch(
-            "INSERT INTO sessions (id, session_id, principal, features, resume_token) VALUES (1, 's', 'p', '[]', x'00');
-             INSERT INTO jobs (id, job_id, principal, session_id, trace_id, accepted_after, accepted)
-             VALUES (1, 'j', 'p', 's', 't', 0, '{}');",
+            "INSERT INTO sessions (id, session_id, principal, features, resume_token, sum)
+             VALUES (1, 's', 'p', '[]', x'00', 0);
+             INSERT INTO jobs (id, job_id, principal, session_id, trace_id, accepted_after, accepted, sum)
+             VALUES (1, 'j', 'p', 's', 't', 0, '{}', 0);",
         )
         .unwrap();
         conn

@@ -11,6 +11,7 @@ use arcp_runtime::proto::JobId;
 use arcp_runtime::store::{
     Fingerprint, FollowRecord, JobRecord, RecoveredJob, RecoveredSession, Rerun, SessionRecord,
 };
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -55,29 +56,70 @@ fn bytes(what: &str, bytes: Vec<u8>) -> Result<[u8; 32], Fault> {
     bytes.try_into().map_err(|_| Fault::Damaged(format!("{what} is not of 32 bytes")))
 }
 
+/// A sum over what a row says of somebody's rights: a byte of it that has changed must not give them to somebody else.
+fn sum(parts: &[Option<&[u8]>]) -> i64 {
+    let mut hasher = crc32fast::Hasher::new();
+    for part in parts {
+        let length = part.map_or(-1, |part| part.len() as i64);
+        hasher.update(&length.to_be_bytes());
+        hasher.update(part.unwrap_or_default());
+    }
+    i64::from(hasher.finalize())
+}
+
+/// The same, over columns that were read.
+fn check_sum(row: &Row<'_>, what: &str, columns: &[usize], sum_column: usize) -> Result<(), Fault> {
+    let parts = columns.iter().map(|column| {
+        Ok(match row.get_ref(*column)? {
+            ValueRef::Null => None,
+            ValueRef::Integer(number) => Some(Cow::Owned(number.to_be_bytes().to_vec())),
+            ValueRef::Real(_) => Some(Cow::Borrowed(&[][..])), // no column is one
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(Cow::Borrowed(bytes)),
+        })
+    });
+    let parts: Vec<Option<Cow<'_, [u8]>>> = parts.collect::<rusqlite::Result<_>>()?;
+    let found = sum(&parts.iter().map(Option::as_deref).collect::<Vec<_>>());
+    match row.get::<_, i64>(sum_column)? == found {
+        true => Ok(()),
+        false => Err(Fault::Damaged(format!("{what} has another sum than was written"))),
+    }
+}
+
 /// Writes a new session.
 pub(crate) fn insert_session(conn: &Connection, id: i64, record: &SessionRecord) -> Result<(), Fault> {
     let sql = "INSERT INTO sessions
-        (session_id, principal, features, resume_token, old_resume_token, disconnected_at, id)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        (session_id, principal, features, resume_token, old_resume_token, disconnected_at, sum, id)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     write_session(conn, sql, id, record)
 }
 
 /// Writes a session in the place of what was written of it.
 pub(crate) fn update_session(conn: &Connection, id: i64, record: &SessionRecord) -> Result<(), Fault> {
     let sql = "UPDATE sessions SET session_id = ?1, principal = ?2, features = ?3,
-        resume_token = ?4, old_resume_token = ?5, disconnected_at = ?6 WHERE id = ?7";
+        resume_token = ?4, old_resume_token = ?5, disconnected_at = ?6, sum = ?7 WHERE id = ?8";
     write_session(conn, sql, id, record)
 }
 
 fn write_session(conn: &Connection, sql: &str, id: i64, record: &SessionRecord) -> Result<(), Fault> {
+    let features = encode(&record.features)?;
+    let old_token = record.old_resume_token.as_ref().map(|token| token.as_bytes());
+    let disconnected_at = record.disconnected_at.map(Timestamp::as_millis);
+    let sum = sum(&[
+        Some(record.session_id.as_str().as_bytes()),
+        Some(record.principal.as_str().as_bytes()),
+        Some(features.as_bytes()),
+        Some(record.resume_token.as_bytes()),
+        old_token.map(|token| &token[..]),
+        disconnected_at.map(i64::to_be_bytes).as_ref().map(|at| &at[..]),
+    ]);
     conn.prepare_cached(sql)?.execute(params![
         record.session_id.as_str(),
         record.principal.as_str(),
-        encode(&record.features)?,
+        features,
         record.resume_token.as_bytes(),
-        record.old_resume_token.as_ref().map(|token| token.as_bytes()),
-        record.disconnected_at.map(Timestamp::as_millis),
+        old_token,
+        disconnected_at,
+        sum,
         id,
     ])?;
     Ok(())
@@ -85,10 +127,11 @@ fn write_session(conn: &Connection, sql: &str, id: i64, record: &SessionRecord) 
 
 /// What [`read_session`] wants to be selected.
 pub(crate) const SESSION: &str = "id, session_id, principal, features, resume_token, old_resume_token,
-    disconnected_at, kept_from, acknowledged";
+    disconnected_at, kept_from, acknowledged, sum";
 
 /// Reads a session, without its view and what it follows.
 pub(crate) fn read_session(row: &Row<'_>) -> Result<(i64, RecoveredSession), Fault> {
+    check_sum(row, "a session", &[1, 2, 3, 4, 5, 6], 9)?;
     let old: Option<Vec<u8>> = row.get(5)?;
     let record = SessionRecord {
         session_id: parse("name of a session", row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?)?,
@@ -109,24 +152,39 @@ pub(crate) fn read_session(row: &Row<'_>) -> Result<(i64, RecoveredSession), Fau
 /// Writes a new job.
 pub(crate) fn insert_job(conn: &Connection, id: i64, record: &JobRecord) -> Result<(), Fault> {
     let sql = "INSERT INTO jobs (id, job_id, principal, session_id, trace_id, accepted_after, accepted,
-        key, fingerprint, input, rerun) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        key, fingerprint, input, rerun, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     let (key, fingerprint) = record.key.as_ref().map(|(key, of)| (&**key, of.as_bytes())).unzip();
     let rerun = record.rerun.as_ref().map(|rerun| {
         let (max_runtime, trace_context) = (rerun.max_runtime, rerun.trace_context.clone());
         encode(&RerunText { max_runtime, trace_context })
     });
+    let (trace_id, after) = (record.trace_id.to_string(), int(record.accepted_after)?);
+    let accepted = encode(&without_credentials(&record.accepted))?;
+    let (input, rerun) = (record.rerun.as_ref().map(|rerun| rerun.input.as_str()), rerun.transpose()?);
+    // Without the key, which is forgotten before the job is.
+    let sum = sum(&[
+        Some(record.accepted.job_id.as_str().as_bytes()),
+        Some(record.principal.as_str().as_bytes()),
+        Some(record.session_id.as_str().as_bytes()),
+        Some(trace_id.as_bytes()),
+        Some(&after.to_be_bytes()),
+        Some(accepted.as_bytes()),
+        input.map(str::as_bytes),
+        rerun.as_deref().map(str::as_bytes),
+    ]);
     conn.prepare_cached(sql)?.execute(params![
         id,
         record.accepted.job_id.as_str(),
         record.principal.as_str(),
         record.session_id.as_str(),
-        record.trace_id.to_string(),
-        int(record.accepted_after)?,
-        encode(&without_credentials(&record.accepted))?,
+        trace_id,
+        after,
+        accepted,
         key,
         fingerprint,
-        record.rerun.as_ref().map(|rerun| rerun.input.as_str()),
-        rerun.transpose()?,
+        input,
+        rerun,
+        sum,
     ])?;
     Ok(())
 }
@@ -141,12 +199,13 @@ fn without_credentials(accepted: &Accepted) -> Cow<'_, Accepted> {
 
 /// What [`read_job`] wants to be selected.
 pub(crate) const JOB: &str = "id, job_id, principal, session_id, trace_id, accepted_after, accepted,
-    key, fingerprint, input, rerun, stopping, stop_reason, ended, kept_from, forgotten_seq, checkpoint, remaining, gone";
+    key, fingerprint, input, rerun, stopping, stop_reason, ended, kept_from, forgotten_seq, checkpoint, remaining, gone, sum";
 
 /// Reads a job, without its log.
 pub(crate) fn read_job(row: &Row<'_>) -> Result<(i64, RecoveredJob), Fault> {
     let text = |column: usize| row.get::<_, String>(column);
     let optional = |column: usize| row.get::<_, Option<String>>(column);
+    check_sum(row, "a job", &[1, 2, 3, 4, 5, 6, 9, 10], 19)?;
     let job_id: JobId = parse("name of a job", &text(1)?)?;
     let what = |part: &str| format!("{part} of job {job_id}");
     let key = match (optional(7)?, row.get::<_, Option<Vec<u8>>>(8)?) {

@@ -26,6 +26,7 @@ CREATE TABLE sessions (
     resume_token BLOB NOT NULL,
     old_resume_token BLOB,
     disconnected_at INTEGER,
+    sum INTEGER NOT NULL,
     kept_from INTEGER NOT NULL DEFAULT 1,
     acknowledged INTEGER NOT NULL DEFAULT 0,
     gone INTEGER NOT NULL DEFAULT 0
@@ -44,6 +45,7 @@ CREATE TABLE jobs (
     fingerprint BLOB,
     input TEXT,
     rerun TEXT,
+    sum INTEGER NOT NULL,
     stopping TEXT,
     stop_reason TEXT,
     ended TEXT,

@@ -220,6 +220,22 @@ async fn a_full_disk_leaves_no_half_made_file() {
 }
 
 #[tokio::test]
+async fn what_is_whose_is_not_believed_when_a_byte_of_it_has_changed() {
+    for change in [
+        "UPDATE sessions SET principal = principal || 'x' WHERE id = (SELECT min(id) FROM sessions)",
+        "UPDATE sessions SET resume_token = zeroblob(32) WHERE id = (SELECT min(id) FROM sessions)",
+        "UPDATE jobs SET principal = principal || 'x' WHERE id = (SELECT min(id) FROM jobs)",
+        "UPDATE jobs SET accepted = replace(accepted, '}', ' }') WHERE id = (SELECT min(id) FROM jobs)",
+    ] {
+        let (_directory, path) = temporary();
+        filled(&path, 60).await;
+        let changed = rusqlite::Connection::open(&path).unwrap().execute(change, []).unwrap();
+        assert_eq!(changed, 1, "{change}");
+        assert!(refused(&path).await.contains("another sum"), "{change}");
+    }
+}
+
+#[tokio::test]
 async fn damaged_pages_are_an_error_or_were_not_needed() {
     let (directory, path) = temporary();
     filled(&path, 150).await;
@@ -271,8 +287,8 @@ async fn rows_that_are_missing_are_a_gap() {
           HAVING count(*) > 2 AND min(first) = 0 LIMIT 1))",
             "begins",
         ),
-        ("UPDATE jobs SET accepted = '{}'", "acceptance"),
-        ("UPDATE sessions SET resume_token = x'00'", "32 bytes"),
+        ("UPDATE jobs SET accepted = '{}'", "sum"),
+        ("UPDATE sessions SET resume_token = x'00'", "sum"),
         ("UPDATE jobs SET kept_from = -1", "count"),
         ("DELETE FROM store", "damaged"),
     ] {
