@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use arcp::proto::{JobId, Json, SessionId};
-use arcp::runtime::store::{NumberedEntry, RecoveredJob};
+use arcp::runtime::Quirks;
+use arcp::runtime::store::{NumberedEntry, RecoveredJob, SessionRecord};
 use arcp::sqlite::{SqliteError, SqliteReader, Viewed, ViewedMessage};
 
 use crate::connect::job_id;
@@ -91,7 +92,7 @@ fn print_job(
             return ControlFlow::Continue(());
         }
         let session = job.record.session_id.clone();
-        print.message(NumberedEntry::stored(session, logged.owner_seq, logged.entry), numbered)
+        print.message(NumberedEntry::stored(session, Quirks::NONE, logged.owner_seq, logged.entry), numbered)
     });
     read.map(drop)
 }
@@ -102,21 +103,22 @@ fn print_session(
     from: u64,
     print: &mut Print<impl Write>,
 ) -> Result<(), Failure> {
-    let mut features = None;
+    let mut found_session = None;
     let listed = reader.sessions(|found| match found.record.session_id == *session {
         false => ControlFlow::Continue(()),
         true => {
-            features = Some(found.record.features);
+            found_session = Some(found.record);
             ControlFlow::Break(())
         }
     });
     listed.map_err(unreadable)?;
     let unknown = || Failure::usage(format!("session {session} is not in the store"));
-    let features = features.ok_or_else(unknown)?;
+    let SessionRecord { features, quirks, .. } = found_session.ok_or_else(unknown)?;
     let read = reader.view(session, from, |Viewed { event_seq, job, shown }| {
         let message = match shown {
             ViewedMessage::Entry(entry) => {
-                NumberedEntry::stored(session.clone(), event_seq, entry.as_sent_to(&features).clone())
+                let entry = entry.as_sent_to(&features).clone();
+                NumberedEntry::stored(session.clone(), quirks, event_seq, entry)
             }
             ViewedMessage::Missed { next_index, ts } => {
                 NumberedEntry::stored_gap(session.clone(), event_seq, &job, next_index, ts)

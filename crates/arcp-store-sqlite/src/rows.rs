@@ -58,15 +58,15 @@ fn bytes(what: &str, bytes: Vec<u8>) -> Result<[u8; 32], Fault> {
 /// Writes a new session.
 pub(crate) fn insert_session(conn: &Connection, id: i64, record: &SessionRecord) -> Result<(), Fault> {
     let sql = "INSERT INTO sessions
-        (session_id, principal, features, resume_token, old_resume_token, disconnected_at, id)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        (session_id, principal, features, resume_token, old_resume_token, disconnected_at, quirks, id)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     write_session(conn, sql, id, record)
 }
 
 /// Writes a session in the place of what was written of it.
 pub(crate) fn update_session(conn: &Connection, id: i64, record: &SessionRecord) -> Result<(), Fault> {
     let sql = "UPDATE sessions SET session_id = ?1, principal = ?2, features = ?3,
-        resume_token = ?4, old_resume_token = ?5, disconnected_at = ?6 WHERE id = ?7";
+        resume_token = ?4, old_resume_token = ?5, disconnected_at = ?6, quirks = ?7 WHERE id = ?8";
     write_session(conn, sql, id, record)
 }
 
@@ -78,6 +78,7 @@ fn write_session(conn: &Connection, sql: &str, id: i64, record: &SessionRecord) 
         record.resume_token.as_bytes(),
         record.old_resume_token.as_ref().map(|token| token.as_bytes()),
         record.disconnected_at.map(Timestamp::as_millis),
+        record.quirks.to_string(),
         id,
     ])?;
     Ok(())
@@ -85,7 +86,7 @@ fn write_session(conn: &Connection, sql: &str, id: i64, record: &SessionRecord) 
 
 /// What [`read_session`] wants to be selected.
 pub(crate) const SESSION: &str = "id, session_id, principal, features, resume_token, old_resume_token,
-    disconnected_at, kept_from, acknowledged";
+    disconnected_at, kept_from, acknowledged, quirks";
 
 /// Reads a session, without its view and what it follows.
 pub(crate) fn read_session(row: &Row<'_>) -> Result<(i64, RecoveredSession), Fault> {
@@ -98,6 +99,7 @@ pub(crate) fn read_session(row: &Row<'_>) -> Result<(i64, RecoveredSession), Fau
         old_resume_token: old
             .map(|old| bytes("digest of a token", old).map(Digest::from_bytes))
             .transpose()?,
+        quirks: parse("quirks of a session", row.get_ref(9)?.as_str().map_err(rusqlite::Error::from)?)?,
         disconnected_at: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_millis),
     };
     let mut session = RecoveredSession::new(record);
