@@ -253,16 +253,18 @@ async def observe():
 
 
 async def replay_at_once():
-    """Everything of a job that has ended comes in one go, and none of it is lost on the way to the application, many times."""
+    """Everything of a job that has ended comes in one go, and none of it is lost on the way to the application, many times. What is
+    short is lost first: it comes together with the answer."""
     async with connected() as client:
-        handle = await client.submit(agent="count", input={"n": 20})
-        await handle.done
-        counts = []
-        for _ in range(10):
-            sub = await client.subscribe(handle.job_id, history=True)
-            counts.append(len(await all_events(sub.handle)))
-            await sub.handle.done
-        tell(counts=counts)
+        for size in (0, 1, 2, 20):
+            handle = await client.submit(agent="count", input={"n": size})
+            await handle.done
+            counts = []
+            for _ in range(5):
+                sub = await client.subscribe(handle.job_id, history=True)
+                counts.append(len(await all_events(sub.handle)))
+                await sub.handle.done
+            tell(counts=counts)
 
 
 async def chunks():
