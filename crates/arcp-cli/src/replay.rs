@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use arcp::proto::{JobId, Json, SessionId};
-use arcp::runtime::store::{NumberedEntry, RecoveredJob};
+use arcp::runtime::Quirks;
+use arcp::runtime::store::{NumberedEntry, RecoveredJob, SessionRecord};
 use arcp::sqlite::{SqliteError, SqliteReader, Viewed, ViewedMessage};
 
 use crate::connect::job_id;
@@ -94,7 +95,10 @@ impl<W: Write> Printing<W> {
                     return ControlFlow::Continue(());
                 }
                 let session = job.record.session_id.clone();
-                page.message(NumberedEntry::stored(session, logged.owner_seq, logged.entry), numbered)
+                page.message(
+                    NumberedEntry::stored(session, Quirks::NONE, logged.owner_seq, logged.entry),
+                    numbered,
+                )
             });
             // A job that is forgotten meanwhile has no more to show.
             if !read.map_err(unreadable)? || !self.turn(page)? {
@@ -104,26 +108,29 @@ impl<W: Write> Printing<W> {
     }
 
     fn session(&mut self, session: &SessionId, from: u64) -> Result<(), Failure> {
-        let mut features = None;
+        let mut record = None;
         let listed = self.reader.sessions(|found| match found.record.session_id == *session {
             false => ControlFlow::Continue(()),
             true => {
-                features = Some(found.record.features);
+                record = Some(found.record);
                 ControlFlow::Break(())
             }
         });
         listed.map_err(unreadable)?;
         let unknown = || Failure::usage(format!("session {session} is not in the store"));
-        let features = features.ok_or_else(unknown)?;
+        let SessionRecord { features, quirks, .. } = record.ok_or_else(unknown)?;
         let mut next = from;
         loop {
             let mut page = Page::default();
             let read = self.reader.view(session, next, |Viewed { event_seq, job, shown }| {
                 next = event_seq + 1;
                 let message = match shown {
-                    ViewedMessage::Entry(entry) => {
-                        NumberedEntry::stored(session.clone(), event_seq, entry.as_sent_to(&features).clone())
-                    }
+                    ViewedMessage::Entry(entry) => NumberedEntry::stored(
+                        session.clone(),
+                        quirks,
+                        event_seq,
+                        entry.as_sent_to(&features).clone(),
+                    ),
                     ViewedMessage::Missed { next_index, ts } => {
                         NumberedEntry::stored_gap(session.clone(), event_seq, &job, next_index, ts)
                     }

@@ -9,8 +9,8 @@ use anyhow::Context;
 use arcp::axum::{Mount, Server};
 use arcp::proto::BearerToken;
 use arcp::runtime::{
-    Authenticated, Health, Limits, ModelPolicy, Observation, ObservationPolicy, Principal, Runtime,
-    RuntimeBuilder, StaticTokens,
+    Authenticated, Health, Limits, ModelPolicy, Observation, ObservationPolicy, Principal, QuirkPolicy,
+    Runtime, RuntimeBuilder, StaticTokens,
 };
 use arcp::stdio::{StdioConfig, stdio};
 use arcp::transport::Peer;
@@ -55,6 +55,11 @@ pub(crate) struct Serve {
     /// versioned, whoami.
     #[arg(long)]
     fixtures: bool,
+
+    /// Which sessions are served with deviations from the protocol that published clients need: those of known ones (auto), none
+    /// (off), or every session, with quirks of these names.
+    #[arg(long, value_name = "auto|off|NAME,…", default_value = "auto")]
+    quirks: QuirkPolicy,
 
     #[command(flatten)]
     gateway: Gateway,
@@ -146,6 +151,7 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
         .identity("arcp", env!("CARGO_PKG_VERSION"))
         .authenticator(tokens)
         .models(if serve.require_model_use { ModelPolicy::Required } else { ModelPolicy::Optional })
+        .quirks(serve.quirks)
         .limits(limits(&serve));
     builder = serve.store.add(builder, serve.stdio)?;
     builder = gateway::add(builder, &serve.gateway)?;

@@ -198,7 +198,7 @@ impl Session {
             Err(error) => return self.handle_unreadable(&envelope, error),
         };
         if envelope.event_seq.is_some() {
-            let foreign = envelope.job_id.as_ref().is_some_and(|job_id| self.jobs.is_foreign(job_id));
+            let foreign = envelope.job_id.as_ref().is_some_and(|job_id| self.is_foreign(job_id));
             if !self.in_sequence(now, envelope.event_seq, !foreign) {
                 return;
             }
@@ -229,6 +229,12 @@ impl Session {
             self.jobs.drop_early();
         }
         self.send_waiting();
+    }
+
+    /// Whether a job is followed as somebody else's, or is about to be: some runtimes replay it before they answer.
+    fn is_foreign(&self, job_id: &JobId) -> bool {
+        self.jobs.is_foreign(job_id)
+            || (!self.jobs.live.contains_key(job_id) && self.requests.subscribes_to(job_id))
     }
 
     fn handle_error(&mut self, now: Now, error: Error, job_id: Option<JobId>) {

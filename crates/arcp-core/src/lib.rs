@@ -23,6 +23,7 @@ mod incoming;
 pub mod lease;
 mod observation;
 mod principal;
+pub mod quirks;
 mod random;
 pub mod runtime;
 mod time;

@@ -66,6 +66,7 @@ use self::sessions::Sessions;
 use self::timers::{Timer, Timers};
 use self::writes::Writes;
 use crate::incoming::Incoming;
+use crate::quirks::PAUSE;
 use crate::random::{Ids, Random};
 use crate::time::{Instant, Now};
 
@@ -261,6 +262,7 @@ impl Runtime {
             match timer {
                 Timer::Handshake(connection) => self.handshake_is_late(now, connection),
                 Timer::Heartbeat(connection) => self.heartbeat(now, connection),
+                Timer::Pause(connection) => self.connections.wake(connection, &mut self.events),
                 Timer::ResumeWindow(session) => self.window_is_over(now, session),
                 Timer::OldToken(session) => self.drop_old_token(session, Some(now.monotonic)),
                 Timer::MaxRuntime(job) => self.stop(now, job, StopCause::TimedOut, None),
@@ -317,8 +319,9 @@ impl Runtime {
         max: usize,
         out: &mut Vec<Transmit>,
     ) {
-        let session = self.connections.by_key(connection_key).and_then(Connection::session);
-        if let Some(session) = session {
+        let connection = self.connections.by_key(connection_key);
+        let reader = connection.filter(|connection| connection.reads_logs(now.monotonic));
+        if let Some(session) = reader.and_then(Connection::session) {
             self.catch_up(now, session);
         }
         let committed = self.writes.committed();
@@ -347,6 +350,12 @@ impl Runtime {
                 Some(answer) if session.as_ref().is_none_or(|session| answer.after <= session.sent()) => {
                     if let Some(answer) = connection.answers.pop_front() {
                         connection.answer_bytes -= answer.frame.len();
+                        if answer.pause {
+                            let until = now.monotonic + PAUSE;
+                            connection.pauses -= 1;
+                            connection.paused_until = Some(until);
+                            self.timers.set(until, Timer::Pause(connection_key));
+                        }
                         out.push(Transmit::Frame(answer.frame));
                         taken += 1;
                     }
@@ -435,7 +444,16 @@ impl Runtime {
         envelope.session_id = session_id;
         dress(&mut envelope);
         let place = (self.writes.settled_at(), 0);
-        self.connections.answer(connection_key, &envelope, place, &mut self.events);
+        self.queue_answer(connection_key, envelope, place);
+    }
+
+    fn queue_answer(&mut self, connection_key: ConnectionKey, mut envelope: Envelope, place: (u64, u64)) {
+        let session = self.connections.by_key(connection_key).and_then(Connection::session);
+        let session = session.and_then(|session| self.sessions.by_key(session));
+        let quirks = session.map(|session| session.head.quirks).unwrap_or_default();
+        quirks.dress(&mut envelope);
+        let pause = quirks.pause_after(&envelope);
+        self.connections.answer(connection_key, &envelope, place, pause, &mut self.events);
     }
 
     /// Shows life. That speaks of nothing that is written, and so waits for no store, nor for answers that do.
@@ -478,7 +496,7 @@ impl Runtime {
         envelope.session_id = self.session_id(session_key);
         dress(&mut envelope);
         let place = (self.writes.settled_at(), after);
-        self.connections.answer(connection_key, &envelope, place, &mut self.events);
+        self.queue_answer(connection_key, envelope, place);
     }
 
     /// Answers a request with something of a job; if the session was numbered messages of that job which are still to be
@@ -520,6 +538,6 @@ impl Runtime {
         envelope.job_id = error.job_id.clone();
         // While the store takes nothing, what is refused does not wait for it: it speaks of nothing that is to be written.
         let position = if self.store_is_full { 0 } else { self.writes.settled_at() };
-        self.connections.answer(connection, &envelope, (position, 0), &mut self.events);
+        self.queue_answer(connection, envelope, (position, 0));
     }
 }

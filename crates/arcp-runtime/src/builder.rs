@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arcp_core::lease::ModelPolicy;
+use arcp_core::quirks::QuirkPolicy;
 use arcp_core::runtime::{Agents, Config, Limits, ResolvedAgent};
 use arcp_core::{ObservationPolicy, SamePrincipal};
 use arcp_proto::session::Peer;
@@ -35,6 +36,7 @@ pub struct RuntimeBuilder<Authentication = Unauthenticated> {
     models: ModelPolicy,
     credentials: Option<Credentials>,
     behind_tls: bool,
+    quirks: QuirkPolicy,
     agents: Vec<(String, Arc<dyn ErasedAgent>)>,
     defaults: Vec<String>,
     state: PhantomData<Authentication>,
@@ -76,6 +78,7 @@ impl RuntimeBuilder<Unauthenticated> {
             models: ModelPolicy::default(),
             credentials: None,
             behind_tls: false,
+            quirks: QuirkPolicy::default(),
             agents: Vec::new(),
             defaults: Vec::new(),
             state: PhantomData,
@@ -107,7 +110,7 @@ impl Dangerous {
 impl<Authentication> RuntimeBuilder<Authentication> {
     fn authenticated(self, authenticator: Arc<dyn ErasedAuthenticator>) -> RuntimeBuilder<Authenticated> {
         let Self { identity, limits, store, observation, models, .. } = self;
-        let Self { credentials, behind_tls, agents, defaults, .. } = self;
+        let Self { credentials, behind_tls, quirks, agents, defaults, .. } = self;
         RuntimeBuilder {
             identity,
             limits,
@@ -117,6 +120,7 @@ impl<Authentication> RuntimeBuilder<Authentication> {
             models,
             credentials,
             behind_tls,
+            quirks,
             agents,
             defaults,
             state: PhantomData,
@@ -186,6 +190,14 @@ impl<Authentication> RuntimeBuilder<Authentication> {
         self
     }
 
+    /// Which sessions are served with deviations from the draft, which some published clients need: those of
+    /// [known peers](arcp_core::quirks::PEERS), if nothing is said.
+    #[must_use]
+    pub fn quirks(mut self, policy: QuirkPolicy) -> Self {
+        self.quirks = policy;
+        self
+    }
+
     /// Where the runtime keeps what must be there after a restart; a [`MemoryStore`] if nothing is said.
     #[must_use]
     pub fn store(mut self, store: impl Store) -> Self {
@@ -226,6 +238,7 @@ impl RuntimeBuilder<Authenticated> {
         config.observation = self.observation;
         config.models = self.models;
         config.behind_tls = self.behind_tls;
+        config.quirks = self.quirks;
         if let Some((_, ledger)) = &self.credentials {
             if !ledger.survives() && !ledger.accepts_loss() {
                 return Err(BuildError::ForgetfulLedger);

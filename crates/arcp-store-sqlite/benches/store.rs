@@ -9,11 +9,11 @@ use std::sync::Arc;
 use arcp_proto::event::EventKind;
 use arcp_proto::job::Accepted;
 use arcp_proto::{Digest, Features, Json, Lease, MessageType, Timestamp, TraceId};
-use arcp_runtime::Principal;
 use arcp_runtime::store::{
     Batch, Entry, Epoch, ForgottenRecord, JobHead, JobRecord, Logged, SessionRecord, Shown, Store,
     ViewRecord, Write,
 };
+use arcp_runtime::{Principal, Quirks};
 use arcp_store_sqlite::{Durability, SqliteReader, SqliteStore};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
@@ -47,6 +47,7 @@ impl Load {
                 session_id: Self::session(head),
                 principal: Principal::new("alice"),
                 features: Features::all(),
+                quirks: Quirks::NONE,
                 resume_token: Digest::of("token"),
                 old_resume_token: None,
                 disconnected_at: None,

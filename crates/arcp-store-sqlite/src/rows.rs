@@ -88,15 +88,15 @@ fn check_sum(row: &Row<'_>, what: &str, columns: &[usize], sum_column: usize) ->
 /// Writes a new session.
 pub(crate) fn insert_session(conn: &Connection, id: i64, record: &SessionRecord) -> Result<(), Fault> {
     let sql = "INSERT INTO sessions
-        (session_id, principal, features, resume_token, old_resume_token, disconnected_at, sum, id)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        (session_id, principal, features, resume_token, old_resume_token, disconnected_at, quirks, sum, id)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     write_session(conn, sql, id, record)
 }
 
 /// Writes a session in the place of what was written of it.
 pub(crate) fn update_session(conn: &Connection, id: i64, record: &SessionRecord) -> Result<(), Fault> {
     let sql = "UPDATE sessions SET session_id = ?1, principal = ?2, features = ?3,
-        resume_token = ?4, old_resume_token = ?5, disconnected_at = ?6, sum = ?7 WHERE id = ?8";
+        resume_token = ?4, old_resume_token = ?5, disconnected_at = ?6, quirks = ?7, sum = ?8 WHERE id = ?9";
     write_session(conn, sql, id, record)
 }
 
@@ -104,6 +104,7 @@ fn write_session(conn: &Connection, sql: &str, id: i64, record: &SessionRecord) 
     let features = encode(&record.features)?;
     let old_token = record.old_resume_token.as_ref().map(|token| token.as_bytes());
     let disconnected_at = record.disconnected_at.map(Timestamp::as_millis);
+    let quirks = record.quirks.to_string();
     let sum = sum(&[
         Some(record.session_id.as_str().as_bytes()),
         Some(record.principal.as_str().as_bytes()),
@@ -111,6 +112,7 @@ fn write_session(conn: &Connection, sql: &str, id: i64, record: &SessionRecord) 
         Some(record.resume_token.as_bytes()),
         old_token.map(|token| &token[..]),
         disconnected_at.map(i64::to_be_bytes).as_ref().map(|at| &at[..]),
+        Some(quirks.as_bytes()),
     ]);
     conn.prepare_cached(sql)?.execute(params![
         record.session_id.as_str(),
@@ -119,6 +121,7 @@ fn write_session(conn: &Connection, sql: &str, id: i64, record: &SessionRecord) 
         record.resume_token.as_bytes(),
         old_token,
         disconnected_at,
+        quirks,
         sum,
         id,
     ])?;
@@ -127,11 +130,11 @@ fn write_session(conn: &Connection, sql: &str, id: i64, record: &SessionRecord) 
 
 /// What [`read_session`] wants to be selected.
 pub(crate) const SESSION: &str = "id, session_id, principal, features, resume_token, old_resume_token,
-    disconnected_at, kept_from, acknowledged, sum";
+    disconnected_at, kept_from, acknowledged, quirks, sum";
 
 /// Reads a session, without its view and what it follows.
 pub(crate) fn read_session(row: &Row<'_>) -> Result<(i64, RecoveredSession), Fault> {
-    check_sum(row, "a session", &[1, 2, 3, 4, 5, 6], 9)?;
+    check_sum(row, "a session", &[1, 2, 3, 4, 5, 6, 9], 10)?;
     let old: Option<Vec<u8>> = row.get(5)?;
     let record = SessionRecord {
         session_id: parse("name of a session", row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?)?,
@@ -141,6 +144,7 @@ pub(crate) fn read_session(row: &Row<'_>) -> Result<(i64, RecoveredSession), Fau
         old_resume_token: old
             .map(|old| bytes("digest of a token", old).map(Digest::from_bytes))
             .transpose()?,
+        quirks: parse("quirks of a session", row.get_ref(9)?.as_str().map_err(rusqlite::Error::from)?)?,
         disconnected_at: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_millis),
     };
     let mut session = RecoveredSession::new(record);

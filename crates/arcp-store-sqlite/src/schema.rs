@@ -6,7 +6,7 @@ use rusqlite::Connection;
 pub(crate) const APPLICATION_ID: i32 = 0x4152_4350;
 
 /// Takes the file from the version before it to its own: the first one makes version 1 of nothing.
-pub(crate) const MIGRATIONS: &[&str] = &[VERSION_1];
+pub(crate) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
 
 /// `sessions` and `jobs` have small names for `views` and `blocks`; the order of those is that in which they came.
 ///
@@ -90,6 +90,9 @@ CREATE INDEX views_by_session ON views (session, first);
 CREATE INDEX views_by_job ON views (job, min_index);
 ";
 
+/// Sessions have quirks.
+const VERSION_2: &str = "ALTER TABLE sessions ADD COLUMN quirks TEXT NOT NULL DEFAULT '';";
+
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -136,16 +139,17 @@ mod tests {
     fn migrations_run_from_where_the_file_is_and_once() {
         let conn = Connection::open_in_memory().unwrap();
         assert_eq!(Kind::of(&conn).unwrap(), Kind::Empty);
+        let first = MIGRATIONS.len() as i64;
         migrate(&conn, 0, MIGRATIONS).unwrap();
-        assert_eq!(Kind::of(&conn).unwrap(), Kind::Store(1));
+        assert_eq!(Kind::of(&conn).unwrap(), Kind::Store(first));
         conn.execute("UPDATE store SET epoch = 7", []).unwrap();
 
         let later =
             [MIGRATIONS, &["ALTER TABLE store ADD COLUMN note TEXT;", "UPDATE store SET note = 'x';"]]
                 .concat();
-        migrate(&conn, 1, &later).unwrap();
-        assert_eq!(Kind::of(&conn).unwrap(), Kind::Store(3));
-        migrate(&conn, 3, &later).unwrap();
+        migrate(&conn, first, &later).unwrap();
+        assert_eq!(Kind::of(&conn).unwrap(), Kind::Store(first + 2));
+        migrate(&conn, first + 2, &later).unwrap();
         let row = conn.query_row("SELECT epoch, note FROM store", [], |row| Ok((row.get(0)?, row.get(1)?)));
         assert_eq!(row.unwrap(), (7, "x".to_owned()));
     }
@@ -153,15 +157,27 @@ mod tests {
     #[test]
     fn a_migration_that_fails_changes_nothing() {
         let conn = Connection::open_in_memory().unwrap();
+        let first = MIGRATIONS.len() as i64;
         migrate(&conn, 0, MIGRATIONS).unwrap();
         let later =
             [MIGRATIONS, &["ALTER TABLE store ADD COLUMN note TEXT;", "UPDATE nothing SET note = 'x';"]]
                 .concat();
         conn.execute_batch("BEGIN IMMEDIATE").unwrap();
-        assert!(migrate(&conn, 1, &later).is_err());
+        assert!(migrate(&conn, first, &later).is_err());
         conn.execute_batch("ROLLBACK").unwrap();
-        assert_eq!(Kind::of(&conn).unwrap(), Kind::Store(1));
+        assert_eq!(Kind::of(&conn).unwrap(), Kind::Store(first));
         assert!(conn.prepare("SELECT note FROM store").is_err());
+    }
+
+    #[test]
+    fn sessions_of_a_file_without_quirks_have_none() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn, 0, &MIGRATIONS[..1]).unwrap();
+        let sql = "INSERT INTO sessions (session_id, principal, features, resume_token) VALUES ('s', 'p', '[]', x'00')";
+        conn.execute(sql, []).unwrap();
+        migrate(&conn, 1, MIGRATIONS).unwrap();
+        let quirks: String = conn.query_row("SELECT quirks FROM sessions", [], |row| row.get(0)).unwrap();
+        assert_eq!(quirks, "");
     }
 
     #[test]

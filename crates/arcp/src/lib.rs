@@ -110,7 +110,7 @@
 //! every kind, inline and streamed results, errors, cancellation, time limits, idempotency and agent versions; listing them, and
 //! subscribing to those of other sessions. Leases that are enforced at every operation, budgets that add up, delegation to other
 //! agents, credentials of upstream services that are issued for one job and revoked with it. WebSocket with TLS, and the pipes of a
-//! child process.
+//! child process. The published Python SDK works with it, from either side.
 //!
 //! Not there yet: JWT, OpenTelemetry. A runtime offers in `session.welcome` what it can do, and refuses by name
 //! what it cannot.

@@ -20,6 +20,8 @@ pub(super) struct Requests {
     waiting: VecDeque<Open>,
     /// Whether the runtime names the request that it answers; unknown until it has accepted a job.
     names_requests: Option<bool>,
+    /// Whether it names the request that it refuses, too, as far as is known: one published runtime names what it accepts only.
+    names_refusals: bool,
     next_key: u64,
 }
 
@@ -199,13 +201,14 @@ impl Requests {
 
     /// The request that a refusal names.
     pub(super) fn refused(&mut self, request_id: &MessageId) -> Option<Option<RequestKey>> {
+        self.names_refusals = true;
         self.take(|open| open.id == *request_id)
     }
 
     /// The request that a refusal without a name answers: what was asked of its job, or else the oldest one.
     pub(super) fn refused_unnamed(&mut self, job_id: Option<&JobId>) -> Option<Option<RequestKey>> {
         let about_job = job_id.and_then(|job_id| self.take_cancel(job_id));
-        if about_job.is_none() && self.names_requests == Some(true) {
+        if about_job.is_none() && self.names_refusals {
             return None; // it would have named the request: this is about none of them
         }
         about_job.or_else(|| self.take(|_| true))
@@ -261,6 +264,11 @@ impl Requests {
             ended.extend(request);
         }
         ended
+    }
+
+    /// Whether it was asked to subscribe to a job, and has not answered.
+    pub(super) fn subscribes_to(&self, job_id: &JobId) -> bool {
+        self.open.iter().any(|open| matches!(&open.kind, Kind::Subscribe(job, _) if job == job_id))
     }
 
     /// Whether an answer may come that begins a job which is not known yet.

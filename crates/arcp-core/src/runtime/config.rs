@@ -9,6 +9,7 @@ use arcp_proto::{Feature, Features};
 use super::Agents;
 use crate::lease::ModelPolicy;
 use crate::observation::{ObservationPolicy, SamePrincipal};
+use crate::quirks::QuirkPolicy;
 
 /// The configuration of a [`Runtime`](super::Runtime).
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct Config {
     pub models: ModelPolicy,
     /// Whether every connection is secure, as something in front of the runtime ends TLS, whatever its driver can see.
     pub behind_tls: bool,
+    /// Which sessions are served with deviations from the draft: those of known peers, if nothing is said.
+    pub quirks: QuirkPolicy,
     /// The limits.
     pub limits: Limits,
 }
@@ -40,6 +43,7 @@ impl Config {
             observation: Arc::new(SamePrincipal),
             models: ModelPolicy::default(),
             behind_tls: false,
+            quirks: QuirkPolicy::default(),
             limits: Limits::default(),
         }
     }

@@ -6,6 +6,7 @@ use arcp_proto::session::{Peer, Resume};
 use arcp_proto::{ByteString, Features, MessageId};
 
 use super::{Close, Limits, SessionKey};
+use crate::quirks::KnownPeer;
 use crate::time::Instant;
 
 pub(super) struct Connection {
@@ -27,6 +28,10 @@ pub(super) struct Connection {
     pub(super) woken: bool,
     /// Whether the next commit is to wake it: it has something to send that is not committed yet.
     pub(super) awaits_commit: bool,
+    /// Answers in `answers` after which nothing is read of logs for a moment.
+    pub(super) pauses: usize,
+    /// Until when nothing is read of logs, once such an answer has been handed out.
+    pub(super) paused_until: Option<Instant>,
     /// Whether a request of it waits for credentials: what comes after it is not read until then.
     pub(super) provisioning: bool,
     /// Whether the driver was told not to read.
@@ -47,6 +52,8 @@ pub(super) struct Answer {
     pub(super) after: u64,
     /// Whether it shows life, and may go before answers that wait for the store.
     pub(super) life: bool,
+    /// Whether nothing is read of logs for a moment after it.
+    pub(super) pause: bool,
 }
 
 pub(super) enum Phase {
@@ -66,6 +73,8 @@ pub(super) struct Introduction {
     pub(super) client: Option<Peer>,
     pub(super) features: Features,
     pub(super) resume: Option<Resume>,
+    /// The client, if it is one that is known to need quirks.
+    pub(super) known: Option<&'static KnownPeer>,
 }
 
 impl Connection {
@@ -81,6 +90,8 @@ impl Connection {
             closed: false,
             woken: false,
             awaits_commit: false,
+            pauses: 0,
+            paused_until: None,
             provisioning: false,
             read_paused: false,
             heard: now,
@@ -109,6 +120,11 @@ impl Connection {
     /// Whether its close is decided, be it that something has still to be sent before.
     pub(super) fn is_closing(&self) -> bool {
         self.closed || self.close.is_some()
+    }
+
+    /// Whether logs may be read for its session now.
+    pub(super) fn reads_logs(&self, now: Instant) -> bool {
+        self.pauses == 0 && self.paused_until.is_none_or(|until| until <= now)
     }
 
     pub(super) fn session(&self) -> Option<SessionKey> {

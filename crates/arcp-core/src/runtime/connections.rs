@@ -55,6 +55,7 @@ impl Connections {
         key: ConnectionKey,
         envelope: &Envelope,
         (position, after): (u64, u64),
+        pause: bool,
         events: &mut VecDeque<Event>,
     ) {
         let frame: ByteString = envelope.encode();
@@ -62,7 +63,8 @@ impl Connections {
             && !connection.is_closing()
         {
             connection.answer_bytes += frame.len();
-            connection.answers.push_back(Answer { frame, position, after, life: false });
+            connection.pauses += usize::from(pause);
+            connection.answers.push_back(Answer { frame, position, after, life: false, pause });
             self.wake(key, events);
         }
     }
@@ -79,7 +81,7 @@ impl Connections {
             && !connection.is_closing()
         {
             connection.answer_bytes += frame.len();
-            connection.answers.push_back(Answer { frame, position: 0, after: 0, life: true });
+            connection.answers.push_back(Answer { frame, position: 0, after: 0, life: true, pause: false });
             self.wake(key, events);
         }
     }

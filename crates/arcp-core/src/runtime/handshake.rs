@@ -12,6 +12,7 @@ use super::timers::Timer;
 use super::{Close, ConnectionKey, Event, Runtime, SessionKey, Write};
 use crate::incoming::{Incoming, Received};
 use crate::principal::Principal;
+use crate::quirks;
 use crate::time::Now;
 
 /// Why a token was not accepted.
@@ -100,7 +101,7 @@ impl Runtime {
         let resumed_at = introduction.resume.as_ref().map(|resume| resume.last_event_seq);
         let session_key = match introduction.resume {
             Some(resume) => self.resume(now, connection_key, &principal, &resume, token.digest())?,
-            None => self.open_new(now, connection_key, principal, &introduction.features, &token)?,
+            None => self.open_new(now, connection_key, principal, &introduction, &token)?,
         };
         if let Some(connection) = self.connections.by_key_mut(connection_key) {
             connection.phase = Phase::Open(session_key);
@@ -127,7 +128,7 @@ impl Runtime {
         now: Now,
         connection_key: ConnectionKey,
         principal: Principal,
-        features: &arcp_proto::Features,
+        introduction: &Introduction,
         token: &ResumeToken,
     ) -> Result<SessionKey, Refusal> {
         if self.draining {
@@ -144,12 +145,17 @@ impl Runtime {
                 }
             }
         }
-        let mut features = self.config.features.intersection(features);
+        let mut features = self.config.features.intersection(&introduction.features);
         if !self.may_carry_credentials(connection_key) {
             let harmless = |feature: &&Feature| **feature != Feature::ProvisionedCredentials;
             features = features.iter().filter(harmless).cloned().collect();
         }
-        let session = Session::new(self.ids.ulid(now), principal, features, token.digest());
+        let quirks = self.config.quirks.quirks_of(introduction.known);
+        let session = Session::new(self.ids.ulid(now), principal, features, quirks, token.digest());
+        if !quirks.is_empty() {
+            let peer = introduction.known.map(|peer| peer.name);
+            tracing::info!(session_id = %session.id(), peer, %quirks, "session deviates from the draft");
+        }
         let key = SessionKey(self.next_key());
         self.sessions.insert(key, session);
         Ok(key)
@@ -255,8 +261,9 @@ fn introduction(received: Received) -> Result<(Introduction, BearerToken), Refus
     };
     check_encodings(&capabilities)?;
     let token = bearer_token(auth)?;
+    let known = quirks::peer_of(&capabilities);
     let features = capabilities.features;
-    Ok((Introduction { request_id: envelope.id, client, features, resume }, token))
+    Ok((Introduction { request_id: envelope.id, client, features, resume, known }, token))
 }
 
 /// The resume block of a hello, wherever the peer put it.

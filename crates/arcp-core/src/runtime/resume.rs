@@ -78,6 +78,7 @@ impl Runtime {
             connection.phase = Phase::Closing;
             connection.answers.clear();
             connection.answer_bytes = 0;
+            connection.pauses = 0;
         }
         self.close(old, Close::ResumedElsewhere);
     }

@@ -12,6 +12,7 @@ use super::log::Entry;
 use super::transmit::{NumberedEntry, SessionHead};
 use super::{ConnectionKey, JobKey, Limits, SessionRecord, Shown, ViewRecord};
 use crate::principal::Principal;
+use crate::quirks::Quirks;
 use crate::time::{Instant, Now};
 
 pub(super) struct Session {
@@ -71,8 +72,14 @@ struct View {
 }
 
 impl Session {
-    pub(super) fn new(ulid: Ulid, principal: Principal, features: Features, token: Digest) -> Self {
-        let head = SessionHead { session_id: SessionId::from_ulid(ulid), salt: ulid.random() };
+    pub(super) fn new(
+        ulid: Ulid,
+        principal: Principal,
+        features: Features,
+        quirks: Quirks,
+        token: Digest,
+    ) -> Self {
+        let head = SessionHead { session_id: SessionId::from_ulid(ulid), salt: ulid.random(), quirks };
         Self::named(head, principal, features, token)
     }
 
@@ -104,7 +111,7 @@ impl Session {
         view: Vec<Arc<Entry>>,
         acknowledged: u64,
     ) -> Option<Self> {
-        let head = SessionHead::named(record.session_id)?;
+        let head = SessionHead::named(record.session_id, record.quirks)?;
         let mut session = Self::named(head, record.principal, record.features, record.resume_token);
         let bytes = view.iter().map(|entry| entry.payload.len()).sum();
         let last = first_seq + view.len() as u64 - 1;
@@ -261,6 +268,7 @@ impl Session {
             session_id: self.id().clone(),
             principal: self.principal.clone(),
             features: self.features.clone(),
+            quirks: self.head.quirks,
             resume_token: self.token,
             old_resume_token: self.old_token.map(|(token, _)| token),
             disconnected_at: self.disconnected.map(|disconnected| disconnected.at),

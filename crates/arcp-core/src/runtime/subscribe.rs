@@ -7,6 +7,7 @@ use super::requests::Request;
 use super::{JobKey, Runtime, SessionKey};
 use crate::observation::Observation;
 use crate::principal::Principal;
+use crate::quirks::Quirk;
 use crate::time::Now;
 
 impl Runtime {
@@ -104,7 +105,12 @@ impl Runtime {
         {
             session.following.push(job_key);
         }
-        if replayed {
+        let pauses = self
+            .sessions
+            .by_key(request.session)
+            .is_some_and(|session| session.head.quirks.contains(Quirk::PauseBeforeReplay));
+        // After a pause there may be something to replay that has not been said yet.
+        if replayed || pauses {
             // From just before what is kept, if there was more: then it is said that there was.
             self.read_from(request.session, job_key, if truncated { start - 1 } else { start });
         }

@@ -12,6 +12,8 @@ pub(crate) enum Timer {
     Handshake(ConnectionKey),
     /// A connection has to show life, or its peer has not (§6.4).
     Heartbeat(ConnectionKey),
+    /// A moment has passed since an answer after which logs were not to be read at once (§7.6).
+    Pause(ConnectionKey),
     /// A disconnected session can no longer be resumed (§6.3).
     ResumeWindow(SessionKey),
     /// A session was resumed some time ago: the token before the last one is dead even if nothing has arrived.

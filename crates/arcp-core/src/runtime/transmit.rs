@@ -6,6 +6,7 @@ use arcp_proto::{ByteString, Envelope, MessageId, SessionId, Timestamp, Ulid};
 
 use super::log::{Entry, JobHead};
 use super::replay::missed;
+use crate::quirks::Quirks;
 
 /// Something to write to a connection.
 #[derive(Debug)]
@@ -121,20 +122,23 @@ pub(super) struct SessionHead {
     pub(super) session_id: SessionId,
     /// Start of the count that makes envelope ids.
     pub(super) salt: u128,
+    /// How its messages deviate from the draft.
+    pub(super) quirks: Quirks,
 }
 
 impl SessionHead {
     /// That of the session with this name; `None` if no runtime gives such a name.
-    pub(super) fn named(session_id: SessionId) -> Option<Self> {
+    pub(super) fn named(session_id: SessionId, quirks: Quirks) -> Option<Self> {
         let ulid = Ulid::from_string(session_id.as_str().strip_prefix("sess_")?).ok()?;
-        Some(Self { session_id, salt: ulid.random() })
+        Some(Self { session_id, salt: ulid.random(), quirks })
     }
 }
 
 impl NumberedEntry {
-    /// An entry with the number that a session gave it, both read from a store; `None` if no runtime gives sessions such a name.
-    pub fn stored(session_id: SessionId, event_seq: u64, entry: Arc<Entry>) -> Option<Self> {
-        Some(Self { session: Arc::new(SessionHead::named(session_id)?), event_seq, entry })
+    /// An entry with the number that a session with these quirks gave it, all read from a store; `None` if no runtime gives
+    /// sessions such a name.
+    pub fn stored(session_id: SessionId, quirks: Quirks, event_seq: u64, entry: Arc<Entry>) -> Option<Self> {
+        Some(Self { session: Arc::new(SessionHead::named(session_id, quirks)?), event_seq, entry })
     }
 
     /// The same for what a session was shown in place of the entries before a place, which were no longer kept.
@@ -145,7 +149,7 @@ impl NumberedEntry {
         next_index: u64,
         ts: Timestamp,
     ) -> Option<Self> {
-        Self::stored(session_id, event_seq, missed(ts, job, next_index)?)
+        Self::stored(session_id, Quirks::NONE, event_seq, missed(ts, job, next_index)?)
     }
 
     /// Encodes the envelope around the shared payload.
@@ -156,11 +160,10 @@ impl NumberedEntry {
         let Self { session, event_seq, entry } = self;
         let millis = u64::try_from(entry.ts.as_millis()).unwrap_or(0);
         let ulid = Ulid::from_parts(millis, session.salt.wrapping_add(u128::from(*event_seq)));
-        let mut envelope = Envelope::with_payload(
-            MessageId::from_ulid(ulid),
-            entry.message_type.clone(),
-            entry.payload.clone(),
-        );
+        let instead = session.quirks.instead(&entry.message_type, &entry.payload);
+        let (message_type, payload) =
+            instead.unwrap_or_else(|| (entry.message_type.clone(), entry.payload.clone()));
+        let mut envelope = Envelope::with_payload(MessageId::from_ulid(ulid), message_type, payload);
         envelope.session_id = Some(session.session_id.clone());
         envelope.trace_id = Some(entry.job.trace_id);
         envelope.job_id = Some(entry.job.job_id.clone());

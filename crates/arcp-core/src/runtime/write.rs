@@ -10,6 +10,7 @@ use super::StopCause;
 use super::log::{Entry, JobHead};
 use crate::fingerprint::Fingerprint;
 use crate::principal::Principal;
+use crate::quirks::Quirks;
 
 /// Writes that belong together: all of them take effect or none.
 ///
@@ -67,6 +68,8 @@ pub struct SessionRecord {
     pub principal: Principal,
     /// What it may use.
     pub features: Features,
+    /// How its messages deviate from the draft.
+    pub quirks: Quirks,
     /// The digest of its resume token.
     pub resume_token: Digest,
     /// The digest of the token before that, while it is still good (§6.3).

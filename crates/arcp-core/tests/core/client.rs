@@ -568,10 +568,26 @@ fn a_close_before_the_welcome_is_a_close_at_once() {
 }
 
 #[test]
-fn an_unnamed_error_of_a_runtime_that_names_requests_refuses_none_of_them() {
+fn an_unnamed_error_of_a_runtime_that_names_refusals_refuses_none_of_them() {
     let mut desk = Desk::with_job(true);
+    desk.submits();
+    let refused = id(&desk.says_one());
+    desk.hears(&session_error("INTERNAL_ERROR", Some(&refused)));
+    assert_eq!(desk.is_told(), ["#2 refused INTERNAL_ERROR"]);
     desk.submits();
     desk.says();
     desk.hears(&session_error("INVALID_REQUEST", None));
     assert_eq!(desk.is_told(), Vec::<String>::new());
+}
+
+#[test]
+fn a_runtime_that_names_what_it_accepts_may_refuse_without_a_name() {
+    let mut desk = Desk::with_job(true);
+    desk.submits();
+    desk.submits();
+    desk.says();
+    desk.hears(&session_error("AGENT_NOT_AVAILABLE", None));
+    assert_eq!(desk.is_told(), ["#2 refused AGENT_NOT_AVAILABLE"]);
+    desk.hears(&session_error("DUPLICATE_KEY", None));
+    assert_eq!(desk.is_told(), ["#3 refused DUPLICATE_KEY"]);
 }

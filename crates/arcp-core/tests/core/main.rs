@@ -22,6 +22,7 @@ mod listing;
 mod pair;
 mod peer;
 mod played;
+mod quirks;
 mod random;
 mod reconnect;
 mod renew;

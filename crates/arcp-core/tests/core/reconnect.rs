@@ -430,6 +430,21 @@ fn subscribed_jobs_are_told_also_if_their_runtime_counts_them_by_themselves() {
 }
 
 #[test]
+fn what_such_a_runtime_replays_before_it_answers_is_told_after_the_answer() {
+    let mut desk = resumable();
+    desk.hears(&numbered(event("job_1"), 1));
+    desk.hears(&numbered(event("job_1"), 2));
+    let subscribe = serde_json::from_value(json!({ "job_id": "job_2", "history": true })).unwrap();
+    desk.machine.subscribe(desk.clock.now(), &subscribe);
+    desk.says();
+    desk.hears(&numbered(event("job_2"), 1));
+    let subscribed = json!({ "job_id": "job_2", "current_status": "running", "replayed": 1 });
+    desk.hears(&of_job("job_2", "job.subscribed", subscribed));
+    let told = ["job_1 says log", "job_1 says log", "#2 subscribed job_2", "job_2 says log"];
+    assert_eq!(desk.is_told(), told);
+}
+
+#[test]
 fn what_it_takes_to_resume_can_be_saved_and_used_by_another() {
     let mut desk = resumable();
     desk.hears(&numbered(event("job_1"), 1));

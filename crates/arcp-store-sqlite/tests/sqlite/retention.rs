@@ -7,10 +7,10 @@ use std::sync::Arc;
 use arcp_proto::event::EventKind;
 use arcp_proto::job::{Accepted, FinalStatus};
 use arcp_proto::{Digest, Features, JobId, Json, Lease, MessageType, SessionId, Timestamp, TraceId};
-use arcp_runtime::Principal;
 use arcp_runtime::store::{
     Batch, Entry, ForgottenRecord, JobHead, JobRecord, Logged, SessionRecord, Shown, Store, ViewRecord, Write,
 };
+use arcp_runtime::{Principal, Quirks};
 use arcp_store_sqlite::{Durability, SqliteStore};
 use rusqlite::Connection;
 
@@ -46,6 +46,7 @@ impl Stream {
             session_id: self.session_id.clone(),
             principal: Principal::new("alice"),
             features: Features::all(),
+            quirks: Quirks::NONE,
             resume_token: Digest::of("token"),
             old_resume_token: None,
             disconnected_at: None,

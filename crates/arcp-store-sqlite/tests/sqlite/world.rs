@@ -14,7 +14,7 @@ use arcp_runtime::store::{
     Batch, Entry, Fingerprint, FollowRecord, ForgottenRecord, JobHead, JobRecord, Logged, Rerun,
     SessionRecord, Shown, ViewRecord, Write,
 };
-use arcp_runtime::{Principal, StopCause};
+use arcp_runtime::{Principal, Quirk, StopCause};
 
 /// Draws numbers: splitmix64.
 pub(crate) struct Random(pub(crate) u64);
@@ -149,6 +149,7 @@ impl World {
             session_id: session_id.clone(),
             principal: Principal::new(["alice", "b\u{0}b", "日本"][self.random.below(3) as usize]),
             features: [Feature::ResultChunk, Feature::from("x-vendor.new")].into_iter().collect(),
+            quirks: Quirk::ALL.into_iter().take(self.random.below(3) as usize).collect(),
             resume_token: Digest::of(session_id.as_str()),
             old_resume_token: None,
             disconnected_at: None,
