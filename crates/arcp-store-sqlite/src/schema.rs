@@ -6,7 +6,7 @@ use rusqlite::Connection;
 pub(crate) const APPLICATION_ID: i32 = 0x4152_4350;
 
 /// Takes the file from the version before it to its own: the first one makes version 1 of nothing.
-pub(crate) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
+pub(crate) const MIGRATIONS: &[&str] = &[VERSION_1];
 
 /// `sessions` and `jobs` have small names for `views` and `blocks`; the order of those is that in which they came.
 ///
@@ -26,6 +26,7 @@ CREATE TABLE sessions (
     resume_token BLOB NOT NULL,
     old_resume_token BLOB,
     disconnected_at INTEGER,
+    quirks TEXT NOT NULL DEFAULT '',
     sum INTEGER NOT NULL,
     kept_from INTEGER NOT NULL DEFAULT 1,
     acknowledged INTEGER NOT NULL DEFAULT 0,
@@ -89,9 +90,6 @@ CREATE TABLE views (
 CREATE INDEX views_by_session ON views (session, first);
 CREATE INDEX views_by_job ON views (job, min_index);
 ";
-
-/// Sessions have quirks.
-const VERSION_2: &str = "ALTER TABLE sessions ADD COLUMN quirks TEXT NOT NULL DEFAULT '';";
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,17 +165,6 @@ mod tests {
         conn.execute_batch("ROLLBACK").unwrap();
         assert_eq!(Kind::of(&conn).unwrap(), Kind::Store(first));
         assert!(conn.prepare("SELECT note FROM store").is_err());
-    }
-
-    #[test]
-    fn sessions_of_a_file_without_quirks_have_none() {
-        let conn = Connection::open_in_memory().unwrap();
-        migrate(&conn, 0, &MIGRATIONS[..1]).unwrap();
-        let sql = "INSERT INTO sessions (session_id, principal, features, resume_token) VALUES ('s', 'p', '[]', x'00')";
-        conn.execute(sql, []).unwrap();
-        migrate(&conn, 1, MIGRATIONS).unwrap();
-        let quirks: String = conn.query_row("SELECT quirks FROM sessions", [], |row| row.get(0)).unwrap();
-        assert_eq!(quirks, "");
     }
 
     #[test]
