@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arcp::axum::{Mount, Server};
 use arcp::proto::BearerToken;
+use arcp::runtime::credentials::OutstandingCredentials;
 use arcp::runtime::{
     Authenticated, Health, Limits, ModelPolicy, Observation, ObservationPolicy, Principal, QuirkPolicy,
     Runtime, RuntimeBuilder, StaticTokens,
@@ -17,6 +18,7 @@ use arcp::transport::Peer;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::routing::get;
 
 use crate::exit::{self, Failure};
@@ -226,7 +228,21 @@ fn router(serve: &Serve, runtime: &Runtime) -> Router {
         .route("/arcp", mount.into_route())
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .with_state(runtime.clone())
+}
+
+/// What a Prometheus server asks for.
+async fn metrics(State(runtime): State<Runtime>) -> ([(HeaderName, &'static str); 1], String) {
+    let OutstandingCredentials { held, revoking, unrevocable, .. } = runtime.outstanding_credentials();
+    let text = format!(
+        "# HELP arcp_credentials_outstanding Provisioned credentials that may be good at the upstream.\n\
+         # TYPE arcp_credentials_outstanding gauge\n\
+         arcp_credentials_outstanding{{state=\"held\"}} {held}\n\
+         arcp_credentials_outstanding{{state=\"revoking\"}} {revoking}\n\
+         arcp_credentials_outstanding{{state=\"unrevocable\"}} {unrevocable}\n"
+    );
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 
 async fn ready(State(runtime): State<Runtime>) -> (StatusCode, &'static str) {

@@ -68,6 +68,8 @@ fn what_a_killed_runtime_has_issued_is_listed_and_revoked_by_the_next() {
     let output = submit.env("XDG_STATE_HOME", &home).env("HOME", &home).output().unwrap();
     exits(&output, 0);
     let job = text(&output.stdout).trim().to_owned();
+    let metrics = serving.http("/metrics");
+    assert!(metrics.contains("arcp_credentials_outstanding{state=\"held\"} 1\n"), "{metrics}");
     serving.child.kill().unwrap(); // SIGKILL
     serving.child.wait().unwrap();
 
