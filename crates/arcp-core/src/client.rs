@@ -248,7 +248,7 @@ impl Session {
             (None, Some(job_id)) if error.code != ErrorCode::DuplicateKey && self.jobs.knows(job_id) => {
                 self.requests.take_cancel(job_id)
             }
-            (None, job_id) => self.requests.refused_unnamed(job_id.as_ref()),
+            (None, job_id) => self.requests.refused_unnamed(job_id.as_ref(), &error.code),
         };
         match refused {
             Some(Some(request)) => self.refuse(request, error),

@@ -205,13 +205,24 @@ impl Requests {
         self.take(|open| open.id == *request_id)
     }
 
-    /// The request that a refusal without a name answers: what was asked of its job, or else the oldest one.
-    pub(super) fn refused_unnamed(&mut self, job_id: Option<&JobId>) -> Option<Option<RequestKey>> {
+    /// The request that a refusal without a name answers: what was asked of its job, or else the oldest one that it can be about.
+    pub(super) fn refused_unnamed(
+        &mut self,
+        job_id: Option<&JobId>,
+        code: &ErrorCode,
+    ) -> Option<Option<RequestKey>> {
         let about_job = job_id.and_then(|job_id| self.take_cancel(job_id));
         if about_job.is_none() && self.names_refusals {
             return None; // it would have named the request: this is about none of them
         }
-        about_job.or_else(|| self.take(|_| true))
+        let of_submit = matches!(
+            code,
+            ErrorCode::AgentNotAvailable | ErrorCode::AgentVersionNotAvailable | ErrorCode::DuplicateKey
+        );
+        // A runtime may leave a cancel open until its job ends, and answer what was asked since.
+        about_job
+            .or_else(|| self.take(|open| of_submit && open.kind == Kind::Submit))
+            .or_else(|| self.take(|_| true))
     }
 
     /// The cancel of this job.

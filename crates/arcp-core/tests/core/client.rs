@@ -389,6 +389,17 @@ fn an_unnamed_session_error_about_a_job_refuses_what_was_asked_of_that_job() {
 }
 
 #[test]
+fn what_only_a_submit_is_refused_for_does_not_refuse_a_cancel_that_is_never_acknowledged() {
+    let mut desk = Desk::with_job(true);
+    desk.cancels("job_1");
+    desk.submits();
+    desk.hears(&session_error("AGENT_NOT_AVAILABLE", None));
+    assert_eq!(desk.is_told(), ["#3 refused AGENT_NOT_AVAILABLE"]);
+    desk.hears(&session_error("PERMISSION_DENIED", None));
+    assert_eq!(desk.is_told(), ["#2 refused PERMISSION_DENIED"]);
+}
+
+#[test]
 fn an_announced_child_never_answers_a_submit() {
     let mut desk = Desk::with_job(false);
     desk.submits();
