@@ -212,8 +212,9 @@ impl Requests {
         code: &ErrorCode,
     ) -> Option<Option<RequestKey>> {
         let about_job = job_id.and_then(|job_id| self.take_cancel(job_id));
-        if about_job.is_none() && self.names_refusals {
-            return None; // it would have named the request: this is about none of them
+        // Either it would have named the request, or it speaks of the connection: it is about none of them.
+        if about_job.is_none() && (self.names_refusals || *code == ErrorCode::HeartbeatLost) {
+            return None;
         }
         let of_submit = matches!(
             code,

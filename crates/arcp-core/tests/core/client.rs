@@ -400,6 +400,14 @@ fn what_only_a_submit_is_refused_for_does_not_refuse_a_cancel_that_is_never_ackn
 }
 
 #[test]
+fn a_lost_heartbeat_refuses_no_request() {
+    let mut desk = Desk::with_job(true);
+    desk.submits();
+    desk.hears(&session_error("HEARTBEAT_LOST", None));
+    assert!(desk.is_told().is_empty(), "it is about the connection");
+}
+
+#[test]
 fn an_announced_child_never_answers_a_submit() {
     let mut desk = Desk::with_job(false);
     desk.submits();
