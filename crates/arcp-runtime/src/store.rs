@@ -1,5 +1,6 @@
 //! What a runtime keeps so that it is there after a restart.
 
+mod file;
 mod memory;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ pub use arcp_core::runtime::{
     Batch, Entry, FollowRecord, ForgottenRecord, Image, JobHead, JobRecord, Logged, NumberedEntry, Recovered,
     RecoveredJob, RecoveredSession, Rerun, RestoreError, SessionRecord, Shown, ViewRecord, Write,
 };
+pub use file::{FileLock, owner_only};
 pub use memory::MemoryStore;
 
 /// Names the time for which one runtime owns a store: a later opener has a later epoch and fences the earlier one off.

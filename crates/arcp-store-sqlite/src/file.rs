@@ -1,12 +1,13 @@
 //! Getting hold of the file: the lock beside it, what it is, and what SQLite is told of it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use arcp_runtime::store::{FileLock, owner_only};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -27,17 +28,7 @@ pub(crate) struct Open {
     pub(crate) wal_pages: Arc<AtomicU32>,
     pub(crate) epoch: u64,
     /// Dropped last.
-    _lock: Lock,
-}
-
-/// Keeps every other store away until it is dropped.
-struct Lock(File);
-
-impl Drop for Lock {
-    /// To close the file is not enough: a process that is just being started has it too.
-    fn drop(&mut self) {
-        _ = fs4::FileExt::unlock(&self.0);
-    }
+    _lock: FileLock,
 }
 
 impl Open {
@@ -109,15 +100,10 @@ fn check_file(path: &Path, real: &Path) -> Result<(), SqliteError> {
     Ok(())
 }
 
-/// Keeps the file at `path` for this store. The lock file stays for ever: whoever removed it could remove another one's.
-fn lock(path: &Path) -> Result<Lock, SqliteError> {
-    let file = private().create(true).append(true).open(beside(path, ".lock"));
-    let file = file.map_err(|error| of_io(path, error))?;
-    match fs4::FileExt::try_lock(&file) {
-        Ok(()) => Ok(Lock(file)),
-        Err(fs4::TryLockError::WouldBlock) => Err(SqliteError::InUse(path.to_owned())),
-        Err(fs4::TryLockError::Error(error)) => Err(of_io(path, error)),
-    }
+/// Keeps the file at `path` for this store.
+fn lock(path: &Path) -> Result<FileLock, SqliteError> {
+    let lock = FileLock::acquire(&beside(path, ".lock")).map_err(|error| of_io(path, error))?;
+    lock.ok_or_else(|| SqliteError::InUse(path.to_owned()))
 }
 
 /// Makes the file, if there is none: readable by its owner only. Returns whether it did.
@@ -126,7 +112,7 @@ fn prepare(path: &Path) -> Result<bool, SqliteError> {
         Err(SqliteError::NoFile(_)) => {}
         checked => return checked.map(|()| false),
     }
-    private().write(true).create_new(true).open(path).map_err(|error| of_io(path, error))?;
+    owner_only().write(true).create_new(true).open(path).map_err(|error| of_io(path, error))?;
     Ok(true)
 }
 
@@ -265,11 +251,4 @@ pub(crate) fn of_io(path: &Path, source: io::Error) -> SqliteError {
         _ if is_want_of_room(&source) => SqliteError::NoRoom { path, source: Box::new(source) },
         _ => SqliteError::File { path, source },
     }
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
 }

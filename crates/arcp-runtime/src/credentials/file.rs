@@ -1,7 +1,7 @@
 //! A ledger in a file: lines of JSON that are only ever appended, and on the disk before anybody relies on them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+
+use crate::store::{FileLock, owner_only};
 
 use super::ledger::{CredentialLedger, LedgerError, Outstanding};
 
@@ -22,17 +24,6 @@ const DEAD_LINES: usize = 10_000;
 #[derive(Clone, Debug)]
 pub struct FileLedger(Arc<Mutex<State>>);
 
-/// Keeps other processes out until it is dropped.
-#[derive(Debug)]
-struct Lock(File);
-
-impl Drop for Lock {
-    /// To close the file is not enough: a process that is just being started has it too.
-    fn drop(&mut self) {
-        _ = fs4::FileExt::unlock(&self.0);
-    }
-}
-
 #[derive(Debug)]
 struct State {
     path: PathBuf,
@@ -44,7 +35,7 @@ struct State {
     /// Whether what was written half could not be taken back: nothing may follow it.
     broken: bool,
     /// Held as long as the ledger lives.
-    _lock: Lock,
+    _lock: FileLock,
 }
 
 /// A line of the file.
@@ -216,7 +207,7 @@ fn rewrite(path: &Path, outstanding: &BTreeMap<String, Outstanding>) -> io::Resu
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = private().create_new(true).append(true).open(&new)?;
+    let mut file = owner_only().create_new(true).append(true).open(&new)?;
     file.write_all(&text)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
@@ -226,14 +217,10 @@ fn rewrite(path: &Path, outstanding: &BTreeMap<String, Outstanding>) -> io::Resu
     Ok((file, text.len() as u64))
 }
 
-fn lock(path: &Path) -> Result<Lock, LedgerError> {
-    let failed = |source| LedgerError::File { path: path.to_owned(), source };
-    let file = private().create(true).append(true).open(beside(path, "lock")).map_err(failed)?;
-    match fs4::FileExt::try_lock(&file) {
-        Ok(()) => Ok(Lock(file)),
-        Err(fs4::TryLockError::WouldBlock) => Err(LedgerError::InUse(path.to_owned())),
-        Err(fs4::TryLockError::Error(source)) => Err(failed(source)),
-    }
+fn lock(path: &Path) -> Result<FileLock, LedgerError> {
+    let lock = FileLock::acquire(&beside(path, "lock"));
+    let lock = lock.map_err(|source| LedgerError::File { path: path.to_owned(), source })?;
+    lock.ok_or_else(|| LedgerError::InUse(path.to_owned()))
 }
 
 fn beside(path: &Path, extension: &str) -> PathBuf {
@@ -241,13 +228,6 @@ fn beside(path: &Path, extension: &str) -> PathBuf {
     name.push(".");
     name.push(extension);
     PathBuf::from(name)
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
 }
 
 #[cfg(test)]
