@@ -6,7 +6,7 @@
 //!
 //! | peer | told by | quirks |
 //! | --- | --- | --- |
-//! | Python SDK ≤ 1.1.3 (`agentruntimecontrolprotocol`) | `capabilities.agents` in its `session.hello` | all three |
+//! | Python SDK ≤ 1.1.3 (`agentruntimecontrolprotocol`) | `capabilities.agents` in its `session.hello` | all four |
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,6 +18,12 @@ use arcp_proto::{Budget, Envelope, Json, MessageType, Payload};
 
 /// How long nothing of a job is sent after the `job.subscribed` of a session with [`Quirk::PauseBeforeReplay`].
 pub const PAUSE: Duration = Duration::from_millis(20);
+
+/// The longest chunk of a streamed result for a session with [`Quirk::SmallChunks`], decoded, in bytes.
+pub const SMALL_CHUNK: usize = 48 << 10;
+
+/// The longest message with such a chunk, in bytes.
+pub const SMALL_MESSAGE: usize = 64 << 10;
 
 /// One deviation from the draft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,11 +37,15 @@ pub enum Quirk {
     /// 20 ms ([`PAUSE`]) pass between a `job.subscribed` and what follows of the job (§7.6): the peer drops what it is sent before it
     /// has acted on the answer.
     PauseBeforeReplay,
+    /// The results that jobs of the session stream come in chunks whose messages stay below 64 KiB ([`SMALL_MESSAGE`]), 48 KiB decoded
+    /// ([`SMALL_CHUNK`]), instead of those that the runtime's limits allow (§8.4): over pipes, the peer's reader ends at a longer line.
+    SmallChunks,
 }
 
 impl Quirk {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::BudgetAsText, Self::StopAsResult, Self::PauseBeforeReplay];
+    pub const ALL: [Self; 4] =
+        [Self::BudgetAsText, Self::StopAsResult, Self::PauseBeforeReplay, Self::SmallChunks];
 
     /// Its name, as operators and stores write it.
     pub fn name(self) -> &'static str {
@@ -43,6 +53,7 @@ impl Quirk {
             Self::BudgetAsText => "budget-as-text",
             Self::StopAsResult => "stop-as-result",
             Self::PauseBeforeReplay => "pause-before-replay",
+            Self::SmallChunks => "small-chunks",
         }
     }
 }
@@ -231,7 +242,7 @@ mod tests {
     #[test]
     fn quirks_are_written_as_their_names_and_read_again() {
         let all: Quirks = Quirk::ALL.into_iter().collect();
-        assert_eq!(all.to_string(), "budget-as-text,stop-as-result,pause-before-replay");
+        assert_eq!(all.to_string(), "budget-as-text,stop-as-result,pause-before-replay,small-chunks");
         for quirks in [Quirks::NONE, all, [Quirk::StopAsResult].into_iter().collect()] {
             assert_eq!(quirks.to_string().parse(), Ok(quirks));
         }

@@ -50,6 +50,7 @@ pub use lend::{Constraint, NotConstrained};
 pub use log::{Draft, Entry, JobHead};
 pub use recovered::{Image, Recovered, RecoveredJob, RecoveredSession};
 pub use restore::RestoreError;
+pub use result::ChunkLimits;
 pub use transmit::{BrokenFrame, Close, NumberedEntry, Transmit};
 pub use write::{
     Batch, FollowRecord, ForgottenRecord, JobRecord, Logged, Rerun, SessionRecord, Shown, ViewRecord, Write,

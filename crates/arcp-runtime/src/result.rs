@@ -15,7 +15,7 @@ const OVERHEAD: usize = 512;
 /// Writes a job's result as a stream of chunks. Get one from [`JobContext::result_stream`], end it with
 /// [`finish`](Self::finish), and return `()` from the agent.
 ///
-/// What is written is gathered into chunks as large as the runtime allows. Dropping a writer without finishing it makes the
+/// What is written is gathered into chunks as large as the runtime, and the client that submitted the job, allow. Dropping a writer without finishing it makes the
 /// job end in `INTERNAL_ERROR`, unless its agent ends in an error of its own.
 #[must_use = "a result that is not finished ends its job in an error"]
 pub struct ResultWriter {
@@ -56,9 +56,8 @@ impl JobContext {
     /// When the job has ended, or streams a result already.
     pub fn result_stream(&self, encoding: ChunkEncoding) -> Result<ResultWriter, EmitError> {
         let (result_id, caps) = self.with_machine(|machine, now, job| {
-            let limits = &machine.config().limits;
-            let caps =
-                Caps { decoded: limits.chunk_bytes, encoded: limits.payload_bytes.saturating_sub(OVERHEAD) };
+            let limits = machine.chunk_limits(job);
+            let caps = Caps { decoded: limits.data, encoded: limits.payload.saturating_sub(OVERHEAD) };
             machine.begin_result(now, job, encoding.clone()).map(|result_id| (result_id, caps))
         })?;
         let (gathered, seen) = (BytesMut::new(), Seen::default());

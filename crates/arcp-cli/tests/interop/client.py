@@ -268,7 +268,7 @@ async def replay_at_once():
 
 
 async def chunks():
-    size = int(os.environ.get("ARCP_CHUNK_BYTES", "524288"))
+    size, short = 524288, int(os.environ.get("ARCP_INLINE_BYTES", "524288"))
     async with connected() as client:
         for encoding in ("utf8", "base64"):
             handle = await client.submit(agent="stream", input={"chunks": 3, "chunk_bytes": size, "encoding": encoding})
@@ -276,8 +276,8 @@ async def chunks():
             result = await handle.done
             right = data == b"a" * size + b"b" * size + b"c" * size
             tell(encoding=encoding, right=right, size=result.result_size == len(data), summary=result.summary)
-        inline = await client.submit(agent="echo", input="x" * size)
-        tell(inline=(await inline.done).result == {"echoed": "x" * size})
+        inline = await client.submit(agent="echo", input="x" * short)
+        tell(inline=(await inline.done).result == {"echoed": "x" * short})
     async with connected(features=("progress",)) as client:
         handle = await client.submit(agent="stream", input={"chunks": 2, "chunk_bytes": 3})
         tell(assembled=(await handle.done).result)

@@ -44,8 +44,8 @@ fn over_stdio(scenario: &str, more: &[&str]) -> Option<Told> {
     let command = serde_json::to_string(&words).unwrap();
     let mut client = Command::new(python);
     client.arg(script("client.py")).arg(scenario).env_remove("ARCP_URL").env("ARCP_COMMAND", command);
-    // A line of more than 64 KiB ends its reader, which asyncio bounds: with base64 and an envelope, a chunk must be smaller.
-    client.env("ARCP_CHUNK_BYTES", "40000");
+    // A line of more than 64 KiB ends its reader, which asyncio bounds, and an inline result is one line.
+    client.env("ARCP_INLINE_BYTES", "40000");
     Some(Told::by(&mut client))
 }
 

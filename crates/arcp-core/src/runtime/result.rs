@@ -8,7 +8,8 @@ use arcp_proto::{ErrorCode, ErrorPayload, Json, MessageType, Payload, ResultId};
 
 use super::job::{EmitError, Flow};
 use super::log::{Draft, Entry};
-use super::{JobKey, Runtime};
+use super::{JobKey, Limits, Runtime};
+use crate::quirks::{self, Quirk};
 use crate::time::Now;
 
 /// A result that is being streamed.
@@ -30,7 +31,30 @@ pub(super) struct StreamedEnd {
     pub(super) plain: (MessageType, Json),
 }
 
+/// How large a chunk of a streamed result may be, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkLimits {
+    /// Its data, decoded.
+    pub data: usize,
+    /// The payload of its event, as JSON.
+    pub payload: usize,
+}
+
+/// What the envelope of an event takes besides its payload, at most.
+const ENVELOPE: usize = 1 << 10;
+
 impl Runtime {
+    /// How large the chunks of a job's result are to be: as large as the limits allow, or as its submitter can take.
+    pub fn chunk_limits(&self, job_key: JobKey) -> ChunkLimits {
+        let Limits { chunk_bytes, payload_bytes, .. } = self.config.limits;
+        let submitter = self.jobs.get(&job_key).and_then(|job| self.sessions.by_key(job.owner));
+        if submitter.is_some_and(|session| session.head.quirks.contains(Quirk::SmallChunks)) {
+            let payload = payload_bytes.min(quirks::SMALL_MESSAGE - ENVELOPE);
+            return ChunkLimits { data: chunk_bytes.min(quirks::SMALL_CHUNK), payload };
+        }
+        ChunkLimits { data: chunk_bytes, payload: payload_bytes }
+    }
+
     /// Begins to stream the result of a job.
     ///
     /// # Errors

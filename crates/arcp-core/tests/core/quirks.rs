@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use arcp_core::quirks::{PAUSE, Quirk, QuirkPolicy};
+use arcp_core::quirks::{PAUSE, Quirk, QuirkPolicy, SMALL_CHUNK, SMALL_MESSAGE};
 use arcp_core::runtime::{Config, Outcome};
 use arcp_proto::Json;
 use serde_json::{Value, json};
@@ -227,4 +227,19 @@ fn a_session_keeps_its_quirks_and_its_bytes_over_a_resume_and_a_restart() {
     again.cancels(&mut host, &another);
     host.finish(&another, Outcome::Panicked);
     assert_eq!(ends(&again.hears(&mut host))[0]["type"], "job.result");
+}
+
+#[test]
+fn what_streams_to_a_reader_of_short_lines_comes_in_small_chunks() {
+    let mut host = Host::new();
+    let mut sizes = |hello: Value| {
+        let mut peer = join(&mut host, hello);
+        peer.submits(&mut host, json!({ "agent": "echo" }));
+        let job = peer.hears(&mut host)[0]["payload"]["job_id"].as_str().unwrap().to_owned();
+        let key = host.key_of(&job);
+        host.machine.chunk_limits(key)
+    };
+    let (exact, python) = (sizes(exact()), sizes(python()));
+    assert_eq!((exact.data, exact.payload > SMALL_MESSAGE), (512 << 10, true));
+    assert_eq!((python.data, python.payload < SMALL_MESSAGE), (SMALL_CHUNK, true));
 }
