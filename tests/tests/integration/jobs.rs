@@ -129,10 +129,8 @@ async fn progress_counts_up() {
 #[tokio::test]
 async fn a_session_without_the_feature_gets_no_progress() {
     let host = Host::start().await;
-    let connector = arcp_client::ws::WsConnector::new(&host.url()).unwrap();
     let features = arcp_client::proto::Features::none();
-    let token = crate::support::token("alice");
-    let client = Client::connect(connector, token).features(features).await.unwrap();
+    let client = host.connect(&host.url(), "alice").features(features).await.unwrap();
     let (events, result) = run(&client, "progress", json!({ "total": 3 })).await;
     assert!(events.is_empty());
     assert_eq!(result.unwrap(), json!({ "total": 3 }));
@@ -141,10 +139,8 @@ async fn a_session_without_the_feature_gets_no_progress() {
 #[tokio::test]
 async fn a_streamed_result_is_a_result_where_chunks_were_not_negotiated() {
     let host = Host::start().await;
-    let connector = arcp_client::ws::WsConnector::new(&host.url()).unwrap();
     let features = arcp_client::proto::Features::none();
-    let token = crate::support::token("alice");
-    let client = Client::connect(connector, token).features(features).await.unwrap();
+    let client = host.connect(&host.url(), "alice").features(features).await.unwrap();
     let (events, result) = run(&client, "stream", json!({ "chunks": 3, "chunk_bytes": 4 })).await;
     assert_eq!((events.len(), result.unwrap()), (0, json!("aaaabbbbcccc")));
     let error = failure(&client, "stream", json!({ "chunks": 3, "chunk_bytes": 4, "fail_at": 1 })).await;

@@ -31,7 +31,7 @@ async fn count_over_cuts(job: &mut Job, proxy: &Proxy) {
 async fn a_job_yields_each_event_once_over_any_number_of_cuts() {
     let host = Host::start().await;
     let proxy = Proxy::to(host.address).await;
-    let client = arcp_client::connect(format!("ws://{}", proxy.address), token("alice")).await.unwrap();
+    let client = host.connect(&proxy.url(), "alice").await.unwrap();
     let state = client.state();
     let mut job = client.submit("count").input(&json!({ "n": 3_000 })).await.unwrap();
     count_over_cuts(&mut job, &proxy).await;
@@ -45,7 +45,7 @@ async fn a_job_yields_each_event_once_over_any_number_of_sessions() {
     let limits = Limits { resume_window: Duration::from_millis(1), ..Limits::default() };
     let host = Host::with_limits(limits).await;
     let proxy = Proxy::to(host.address).await;
-    let client = arcp_client::connect(format!("ws://{}", proxy.address), token("alice")).await.unwrap();
+    let client = host.connect(&proxy.url(), "alice").await.unwrap();
     let first = client.opened().session_id.clone();
     let mut job = client.submit("count").input(&json!({ "n": 3_000 })).await.unwrap();
     count_over_cuts(&mut job, &proxy).await;
@@ -61,7 +61,7 @@ async fn a_job_yields_each_event_once_over_any_number_of_sessions() {
 async fn what_is_asked_while_the_link_is_down_waits_for_it() {
     let host = Host::start().await;
     let proxy = Proxy::to(host.address).await;
-    let client = arcp_client::connect(format!("ws://{}", proxy.address), token("alice")).await.unwrap();
+    let client = host.connect(&proxy.url(), "alice").await.unwrap();
     proxy.cut().await;
     client.state().wait_for(|state| *state == State::Reconnecting).await.unwrap();
     let mut job = client.submit("echo").input("hello").await.unwrap();
@@ -129,7 +129,8 @@ async fn jobs_are_listed_page_by_page() {
     assert_eq!(count(client.jobs().status(JobStatus::Running)).await, 1);
     assert_eq!(count(client.jobs().agent("echo@1.0.0").status(JobStatus::Success)).await, 7);
     assert_eq!(count(client.jobs().created_after(Timestamp::from_millis(i64::MAX))).await, 0);
-    let refused: Vec<_> = client.jobs().page_size(0).stream().collect().await;
+    let rash = arcp_client::connect(host.url(), token("alice")).await.unwrap();
+    let refused: Vec<_> = rash.jobs().page_size(0).stream().collect().await;
     assert!(matches!(&refused[..], [Err(RequestError::Refused(_))]));
     host.stage.open(1);
 }

@@ -63,7 +63,7 @@ async fn every_subscription_is_on_record_with_who_asked_for_whose_job_and_what_w
     job.result_json().await.unwrap();
     client.subscribe(job.id()).await.unwrap();
     host.client("bob").await.subscribe(job.id()).await.unwrap_err();
-    host.client("bob").await.subscribe(&"job_unknown".parse().unwrap()).await.unwrap_err();
+    host.client("bob").await.subscribe(&"job_00000000000000000000000000".parse().unwrap()).await.unwrap_err();
 
     let text = log.text();
     let lines: Vec<_> = text.lines().collect();
@@ -71,7 +71,7 @@ async fn every_subscription_is_on_record_with_who_asked_for_whose_job_and_what_w
     for (line, parts) in [
         (own, ["subscriber=alice", "owner=\"alice\"", "decision=\"allowed\""]),
         (foreign, ["subscriber=bob", "owner=\"alice\"", "decision=\"not_found\""]),
-        (unknown, ["subscriber=bob", "job_id=job_unknown", "decision=\"not_found\""]),
+        (unknown, ["subscriber=bob", "job_id=job_00000000000000000000000000", "decision=\"not_found\""]),
     ] {
         assert!(parts.iter().all(|part| line.contains(part)), "{line}");
     }

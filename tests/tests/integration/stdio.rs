@@ -14,7 +14,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, duplex};
 
-use crate::support::{next, runtime, token};
+use crate::support::{Wrongs, next, runtime, token};
 
 /// What a pipe holds.
 const PIPE: usize = 64 * 1024;
@@ -72,7 +72,8 @@ async fn a_job_runs_end_to_end() {
     let (runtime, _stage) = runtime(Limits::default());
     for capacity in [1, PIPE] {
         let pipes = Pipes { capacity, ..Pipes::to(&runtime) };
-        let client = Client::connect(pipes, token("alice")).await.unwrap();
+        let wrongs = Wrongs::default();
+        let client = Client::connect(wrongs.tap(pipes), token("alice")).await.unwrap();
         let input = json!({ "text": "é\u{0}\r\n\u{2028}" });
         let mut echo = submit(&client, "echo", input.clone()).await;
         let Body::Log(log) = next(&mut echo).await.body else { panic!("echo says that it starts") };
@@ -168,7 +169,8 @@ async fn the_largest_chunks_pass_whole() {
     const CHUNK: usize = 512 << 10;
     for (encoding, least) in [("base64", CHUNK / 3 * 4), ("utf8", CHUNK)] {
         let pipes = Pipes::to(&runtime);
-        let client = Client::connect(pipes.clone(), token("alice")).await.unwrap();
+        let wrongs = Wrongs::default();
+        let client = Client::connect(wrongs.tap(pipes.clone()), token("alice")).await.unwrap();
         let input = json!({ "chunks": 5, "chunk_bytes": CHUNK, "encoding": encoding });
         let result = submit(&client, "stream", input).await.result_bytes().await.unwrap();
         let whole: Vec<u8> = (b'a'..=b'e').flat_map(|letter| vec![letter; CHUNK]).collect();
@@ -195,7 +197,8 @@ async fn text_that_is_all_escapes_passes_whole() {
     for escaped in ["\"\\", "\u{1}\u{1f}", "\n\r\r\n\u{85}\u{2028}\u{2029}"] {
         let text = escaped.repeat(50_000);
         let pipes = Pipes::to(&runtime);
-        let client = Client::connect(pipes.clone(), token("alice")).await.unwrap();
+        let wrongs = Wrongs::default();
+        let client = Client::connect(wrongs.tap(pipes.clone()), token("alice")).await.unwrap();
         let mut job = submit(&client, "escapes", json!([text, 10])).await;
         let result: String = job.result().await.unwrap();
         assert!(result == text.repeat(10), "{escaped:?}: {} bytes came", result.len());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arcp_axum::{Mount, Server};
-use arcp_client::{Client, Event, Job};
+use arcp_client::{Client, Connect, Event, Job};
 use arcp_runtime::proto::event::Body;
 use arcp_runtime::{
     AgentError, Authenticated, JobContext, Limits, Runtime, RuntimeBuilder, StaticTokens, agent_fn,
@@ -15,6 +15,8 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
+
+use super::Wrongs;
 
 /// The token of a principal. Long and odd, so that it is found wherever it leaks.
 pub(crate) fn token(principal: &str) -> String {
@@ -85,6 +87,7 @@ pub(crate) struct Host {
     pub(crate) address: SocketAddr,
     pub(crate) stage: Stage,
     server: AbortHandle,
+    wrongs: Wrongs,
 }
 
 impl Host {
@@ -103,7 +106,7 @@ impl Host {
         let address = server.local_addr().unwrap();
         let router = axum::Router::new().route("/arcp", route);
         let server = tokio::spawn(server.serve(router, std::future::pending())).abort_handle();
-        Self { runtime, address, stage, server }
+        Self { runtime, address, stage, server, wrongs: Wrongs::default() }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -111,12 +114,18 @@ impl Host {
     }
 
     pub(crate) async fn client(&self, principal: &str) -> Client {
-        arcp_client::connect(self.url(), token(principal)).await.unwrap()
+        self.connect(&self.url(), principal).await.unwrap()
     }
 
     /// A client whose session ends with its connection.
     pub(crate) async fn fragile_client(&self, principal: &str) -> Client {
-        fragile_client(&self.url(), principal).await
+        self.connect(&self.url(), principal).without_reconnect().await.unwrap()
+    }
+
+    /// A client, by whatever way to this host, whose every word is held to the protocol, and its runtime's too.
+    pub(crate) fn connect(&self, url: &str, principal: &str) -> Connect {
+        let connector = arcp_client::ws::WsConnector::new(url).unwrap();
+        Client::connect(self.wrongs.tap(connector), token(principal))
     }
 }
 

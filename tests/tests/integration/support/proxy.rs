@@ -42,6 +42,10 @@ impl Proxy {
         Self { address, cut }
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
     /// Cuts every connection that there is: no close frame, no goodbye.
     pub(crate) async fn cut(&self) {
         let (done, cut) = oneshot::channel();
