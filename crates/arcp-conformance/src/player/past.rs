@@ -1,0 +1,139 @@
+//! What is due of everything that came so far. Nothing is waited for here.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Player, Trouble};
+use crate::case::Action;
+use crate::failure::shown;
+use crate::pattern::matches;
+use crate::peer::Past;
+use crate::variables::Variables;
+
+impl Player<'_> {
+    pub(super) fn look_back(&mut self, who: &str, action: &Action) -> Result<(), Trouble> {
+        self.peer(who).take_arrived();
+        let peer = self.peer(who);
+        let history = std::mem::take(&mut peer.history);
+        let outcome = self.judge(&history, action);
+        self.peer(who).history = history;
+        outcome
+    }
+
+    fn judge(&mut self, history: &[Past], action: &Action) -> Result<(), Trouble> {
+        let messages = || history.iter().map(|past| &past.message);
+        match action {
+            Action::HasGot(pattern) => {
+                let pattern = self.variables.fill(pattern)?;
+                if messages().any(|message| matches(&pattern, message, &mut self.variables).is_ok()) {
+                    return Ok(());
+                }
+                Err(Trouble::due(shown(&pattern), listed(history)))
+            }
+            Action::NeverGot(pattern) => {
+                let pattern = self.variables.fill(pattern)?;
+                match messages().find(|message| is_like(&pattern, message, &self.variables)) {
+                    Some(message) => Err(Trouble::due(format!("no {}", shown(&pattern)), shown(message))),
+                    None => Ok(()),
+                }
+            }
+            Action::Got(times) => {
+                let pattern = self.variables.fill(&times.of)?;
+                let came = messages().filter(|message| is_like(&pattern, message, &self.variables)).count();
+                if came == times.times {
+                    return Ok(());
+                }
+                Err(Trouble::due(format!("{} × {}", times.times, shown(&pattern)), format!("{came} of them")))
+            }
+            Action::GotInOrder(patterns) => {
+                let mut came = messages();
+                for pattern in patterns {
+                    let pattern = self.variables.fill(pattern)?;
+                    if !came.any(|message| matches(&pattern, message, &mut self.variables).is_ok()) {
+                        let due = format!("{} after what is due before it", shown(&pattern));
+                        return Err(Trouble::due(due, listed(history)));
+                    }
+                }
+                Ok(())
+            }
+            Action::EachGot(each) => {
+                let of =
+                    self.variables.fill(each.of.as_ref().unwrap_or(&Value::Object(Default::default())))?;
+                let is = self.variables.fill(&each.is)?;
+                let mut any = false;
+                for message in messages().filter(|message| is_like(&of, message, &self.variables)) {
+                    any = true;
+                    if let Err(mismatch) = matches(&is, message, &mut self.variables.clone()) {
+                        let came = format!("{}: {} is {}", shown(message), mismatch.path, mismatch.came);
+                        return Err(Trouble::due(format!("{} to be {}", mismatch.path, mismatch.due), came));
+                    }
+                }
+                if any { Ok(()) } else { Err(Trouble::due(shown(&of), listed(history))) }
+            }
+            Action::NumbersAreContiguous => contiguous(history),
+            Action::RepeatsAreAlike => alike(history),
+            _ => Err(Trouble::Case("this is nothing to look back at".to_owned())),
+        }
+    }
+}
+
+fn is_like(pattern: &Value, message: &Value, variables: &Variables) -> bool {
+    matches(pattern, message, &mut variables.clone()).is_ok()
+}
+
+/// The types of what came, for somebody who looks for what is not among them.
+fn listed(history: &[Past]) -> String {
+    if history.is_empty() {
+        return "nothing".to_owned();
+    }
+    let names = history.iter().map(|past| {
+        let kind =
+            past.message["payload"]["kind"].as_str().map(|kind| format!(" {kind}")).unwrap_or_default();
+        format!("{}{kind}", past.message["type"].as_str().unwrap_or("a message without a type"))
+    });
+    let mut counted: Vec<(String, usize)> = Vec::new();
+    for name in names {
+        match counted.last_mut() {
+            Some((last, times)) if *last == name => *times += 1,
+            _ => counted.push((name, 1)),
+        }
+    }
+    let told =
+        counted.into_iter().map(|(name, times)| if times == 1 { name } else { format!("{name} ×{times}") });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn contiguous(history: &[Past]) -> Result<(), Trouble> {
+    let mut place = None;
+    let mut any = false;
+    for past in history {
+        let Some(number) = past.message.get("event_seq") else { continue };
+        any = true;
+        let before = match place {
+            Some((link, before)) if link == past.link => before,
+            _ => past.from,
+        };
+        if *number != before + 1 {
+            return Err(Trouble::due(format!("event_seq {}", before + 1), shown(&past.message)));
+        }
+        place = Some((past.link, before + 1));
+    }
+    if any { Ok(()) } else { Err(Trouble::due("numbered messages", listed(history))) }
+}
+
+fn alike(history: &[Past]) -> Result<(), Trouble> {
+    let mut seen: BTreeMap<u64, &Value> = BTreeMap::new();
+    let mut repeats = 0;
+    for past in history {
+        let Some(number) = past.message["event_seq"].as_u64() else { continue };
+        match seen.insert(number, &past.message) {
+            Some(first) if *first != past.message => {
+                return Err(Trouble::due(format!("again {}", shown(first)), shown(&past.message)));
+            }
+            Some(_) => repeats += 1,
+            None => {}
+        }
+    }
+    if repeats > 0 { Ok(()) } else { Err(Trouble::due("a repeated message", "none")) }
+}
