@@ -113,6 +113,8 @@ pub enum Action {
     Gets(Value),
     /// `eventually_gets`: some message that comes is like this.
     EventuallyGets(Value),
+    /// `sees`: some message of those that came, or that come, is like this.
+    Sees(Value),
     /// `has_got`: some message of those that came is like this.
     HasGot(Value),
     /// `never_got`: no message of those that came is like this.

@@ -7,6 +7,7 @@
 //! | `<absent>` | that there is no such member |
 //! | `<optional RULE>` | the rule, or that there is no such member |
 //! | `<time>`, `<ulid>`, `<hex 32>`, `<id sess_>` | RFC 3339 in UTC; an upper-case ULID; so many hex digits; a prefix and more |
+//! | `<time 2026-05-13T23:42:00Z>` | that time, in UTC, however many digits its seconds have |
 //! | `<not VALUE>`, `<one of A\|B>` | another value; one of these texts |
 //! | `<contains TEXT>`, `<without TEXT>` | a value whose JSON has that text in it, or has not |
 //! | `<at least N>`, `<at most N>` | a number |
@@ -145,7 +146,7 @@ fn follows(rule: &str, value: Option<&Value>) -> bool {
         "boolean" => value.is_boolean(),
         "object" => value.is_object(),
         "array" => value.is_array(),
-        "time" => text.is_some_and(is_time),
+        "time" => text.is_some_and(|text| is_time(text) && (rest.is_empty() || is_same_time(rest, text))),
         "ulid" => text.is_some_and(is_ulid),
         "hex" => text.is_some_and(|text| {
             let hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -176,6 +177,11 @@ fn is_time(text: &str) -> bool {
     text.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok()
 }
 
+fn is_same_time(due: &str, came: &str) -> bool {
+    let time = |text: &str| text.parse::<jiff::Timestamp>();
+    matches!((time(due), time(came)), (Ok(due), Ok(came)) if due == came)
+}
+
 fn is_ulid(text: &str) -> bool {
     text.len() == 26 && text.to_ascii_uppercase() == text && ulid::Ulid::from_string(text).is_ok()
 }
@@ -199,6 +205,7 @@ mod tests {
             (json!({"x": "<optional number>"}), json!({})),
             (json!({"x": "<optional number>"}), json!({"x": 1})),
             (json!("<time>"), json!("2026-05-13T19:42:13.000Z")),
+            (json!("<time 2026-05-13T19:42:13Z>"), json!("2026-05-13T19:42:13.000Z")),
             (json!("<ulid>"), json!("01ARZ3NDEKTSV4RRFFQ69G5FAV")),
             (json!("<hex 4>"), json!("00af")),
             (json!("<id sess_>"), json!("sess_1")),
@@ -230,6 +237,9 @@ mod tests {
             (json!({"x": "<optional number>"}), json!({"x": null})),
             (json!({"x": "<any>"}), json!({})),
             (json!("<time>"), json!("2026-05-13T19:42:13.000+02:00")),
+            (json!("<time 2026-05-13T19:42:13Z>"), json!("2026-05-13T19:42:14Z")),
+            (json!("<time 2026-05-13T19:42:13Z>"), json!("2026-05-13T21:42:13+02:00")),
+            (json!("<time whenever>"), json!("2026-05-13T19:42:13Z")),
             (json!("<ulid>"), json!("01arz3ndektsv4rrffq69g5fav")),
             (json!("<hex 4>"), json!("00AF")),
             (json!("<id sess_>"), json!("sess_")),

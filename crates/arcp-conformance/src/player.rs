@@ -143,6 +143,7 @@ impl<'a> Player<'a> {
             }
             Action::Gets(pattern) => self.receive(who, pattern, until, false).await.map(drop),
             Action::EventuallyGets(pattern) => self.receive(who, pattern, until, true).await.map(drop),
+            Action::Sees(pattern) => self.see(who, pattern, until).await,
             Action::IsClosed(code) => self.closed(who, code, until).await,
             Action::Drops => {
                 self.peer(who).drop_link();
@@ -227,6 +228,19 @@ impl<'a> Player<'a> {
             }
         };
         Err(Trouble::due(shown(&pattern), format!("{}{}", told(&came), after(passed))))
+    }
+
+    /// Looks for a message that is like this among those that came, and if there is none, waits for it: for what comes in no
+    /// order, or while something else was waited for.
+    async fn see(&mut self, who: &str, pattern: &Value, until: Instant) -> Result<(), Trouble> {
+        let due = self.variables.fill(pattern)?;
+        let mut variables = self.variables.clone();
+        let mut came = self.peer(who).history.iter();
+        if came.any(|past| matches(&due, &past.message, &mut variables).is_ok()) {
+            self.variables = variables;
+            return Ok(());
+        }
+        self.receive(who, pattern, until, true).await.map(drop)
     }
 
     async fn closed(&mut self, who: &str, code: &Value, until: Instant) -> Result<(), Trouble> {

@@ -108,6 +108,7 @@ fn action(verb: &str, how: Value, named: String) -> Result<Action, String> {
         "sends_bytes" => Action::SendsBytes(how),
         "gets" => Action::Gets(how),
         "eventually_gets" => Action::EventuallyGets(how),
+        "sees" => Action::Sees(how),
         "has_got" => Action::HasGot(how),
         "never_got" => Action::NeverGot(how),
         "got" => Action::Got(given(how)?),
