@@ -65,6 +65,8 @@ pub enum Need {
     OtherPrincipal,
     /// More than one connection at a time to the same runtime.
     Connections,
+    /// A transport with binary frames, as WebSocket is.
+    BinaryFrames,
     /// A command of the client under test, such as `submit`.
     Command(String),
 }
@@ -76,6 +78,7 @@ impl fmt::Display for Need {
             Self::Feature(name) => write!(f, "feature `{name}`"),
             Self::OtherPrincipal => f.write_str("a token of a second principal"),
             Self::Connections => f.write_str("more than one connection"),
+            Self::BinaryFrames => f.write_str("a transport with binary frames"),
             Self::Command(name) => write!(f, "a command for `{name}`"),
         }
     }
@@ -127,6 +130,8 @@ pub enum Action {
     EachGot(Each),
     /// `numbers_are_contiguous`: `event_seq` went up by one, from what the session had.
     NumbersAreContiguous,
+    /// `ids_are_unique`: no two messages had the same `id`, but for those that came again under their number.
+    IdsAreUnique,
     /// `repeats_are_alike`: what came more than once under a number was the same message.
     RepeatsAreAlike,
     /// `syncs`: asks something, and waits for the answer.

@@ -11,8 +11,10 @@
 //! | `<not VALUE>`, `<one of A\|B>` | another value; one of these texts |
 //! | `<contains TEXT>`, `<without TEXT>` | a value whose JSON has that text in it, or has not |
 //! | `<at least N>`, `<at most N>` | a number |
+//! | `<milliseconds>`, `<uuid 7>`, `<id sess_ ulid>` | RFC 3339 in UTC with three digits after the second; a UUID of that version; a prefix and an upper-case ULID |
 //! | `<RULE as NAME>` | the rule, and gives the value a name |
-//! | `{$has: [P, …]}`, `{$each: P}`, `{$length: N}`, `{$only: [KEY, …]}` | an array with such items, of such items, of so many items; an object with no other members |
+//! | `{$has: [P, …]}`, `{$in_order: [P, …]}`, `{$each: P}`, `{$length: N}` | an array with such items; with such items in this order; of such items; of so many items |
+//! | `{$only: [KEY, …]}`, `{$any: [P, …]}` | an object with no other members; what is like one of these |
 
 use serde_json::Value;
 
@@ -85,6 +87,11 @@ impl Match<'_> {
         }
     }
 
+    /// Whether a value is like a pattern; names that it gives are kept only then.
+    fn is_like(&mut self, pattern: &Value, value: &Value) -> bool {
+        matches(pattern, value, self.given).is_ok()
+    }
+
     /// `None` if the value is not of the type that the rule is about.
     fn special(
         &mut self,
@@ -97,21 +104,25 @@ impl Match<'_> {
             "$has" => {
                 let items = value.as_array()?;
                 for wanted in rule.as_array()? {
-                    let found = items.iter().any(|item| {
-                        let mut given = self.given.clone();
-                        let found = Match { given: &mut given }.value(path, wanted, Some(item)).is_ok();
-                        if found {
-                            *self.given = given;
-                        }
-                        found
-                    });
-                    if !found {
+                    if !items.iter().any(|item| self.is_like(wanted, item)) {
                         let (due, came) = (format!("an item like {wanted}"), value.to_string());
                         return Some(Err(Mismatch { path: path.to_owned(), due, came }));
                     }
                 }
                 Some(Ok(()))
             }
+            "$in_order" => {
+                let mut items = value.as_array()?.iter();
+                for wanted in rule.as_array()? {
+                    if !items.any(|item| self.is_like(wanted, item)) {
+                        let due = format!("an item like {wanted} after what is due before it");
+                        let came = value.to_string();
+                        return Some(Err(Mismatch { path: path.to_owned(), due, came }));
+                    }
+                }
+                Some(Ok(()))
+            }
+            "$any" => rule.as_array()?.iter().any(|one| self.is_like(one, value)).then_some(Ok(())),
             "$each" => {
                 let mut items = value.as_array()?.iter().enumerate();
                 Some(
@@ -152,7 +163,15 @@ fn follows(rule: &str, value: Option<&Value>) -> bool {
             let hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
             hex && rest.parse() == Ok(text.len())
         }),
-        "id" => text.is_some_and(|text| text.strip_prefix(rest).is_some_and(|rest| !rest.is_empty())),
+        "id" => text.is_some_and(|text| match rest.strip_suffix(" ulid") {
+            Some(prefix) => text.strip_prefix(prefix).is_some_and(is_ulid),
+            None => text.strip_prefix(rest).is_some_and(|rest| !rest.is_empty()),
+        }),
+        "milliseconds" => text.is_some_and(|text| {
+            let fraction = text.split_once('.').map(|(_, fraction)| fraction);
+            is_time(text) && fraction.is_some_and(|fraction| fraction.len() == "000Z".len())
+        }),
+        "uuid" => text.is_some_and(|text| is_uuid(text, rest)),
         "not" => !equals(rest, value),
         "one" => rest.strip_prefix("of ").is_some_and(|rest| rest.split('|').any(|one| equals(one, value))),
         "contains" => value.to_string().contains(rest),
@@ -184,6 +203,14 @@ fn is_same_time(due: &str, came: &str) -> bool {
 
 fn is_ulid(text: &str) -> bool {
     text.len() == 26 && text.to_ascii_uppercase() == text && ulid::Ulid::from_string(text).is_ok()
+}
+
+fn is_uuid(text: &str, version: &str) -> bool {
+    let groups: Vec<_> = text.split('-').collect();
+    let hex = |group: &&str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups.iter().all(hex)
+        && groups[2].starts_with(version)
 }
 
 #[cfg(test)]
@@ -221,6 +248,11 @@ mod tests {
             (json!({"$length": 2}), json!([1, 2])),
             (json!({"$only": ["a"]}), json!({"a": 1})),
             (json!({"a": 1}), json!({"a": 1, "b": 2})),
+            (json!("<milliseconds>"), json!("2026-05-13T19:42:13.000Z")),
+            (json!("<id job_ ulid>"), json!("job_01ARZ3NDEKTSV4RRFFQ69G5FAV")),
+            (json!("<uuid 7>"), json!("019078e4-4d0b-7c3a-9d0e-0123456789ab")),
+            (json!({"$in_order": [1, 3]}), json!([1, 2, 3])),
+            (json!({"$any": [1, "<string>"]}), json!("x")),
         ];
         for (pattern, value) in good {
             assert_eq!(hold(pattern.clone(), value.clone()), Ok(()), "{pattern} {value}");
@@ -256,6 +288,15 @@ mod tests {
             (json!({"$length": 3}), json!([1, 2])),
             (json!({"$only": ["a"]}), json!({"a": 1, "b": 2})),
             (json!({"$only": ["a"]}), json!([])),
+            (json!("<milliseconds>"), json!("2026-05-13T19:42:13Z")),
+            (json!("<milliseconds>"), json!("2026-05-13T19:42:13.0000Z")),
+            (json!("<id job_ ulid>"), json!("sess_01ARZ3NDEKTSV4RRFFQ69G5FAV")),
+            (json!("<id job_ ulid>"), json!("job_1")),
+            (json!("<uuid 7>"), json!("019078e4-4d0b-4c3a-9d0e-0123456789ab")),
+            (json!("<uuid 7>"), json!("019078e4-4d0b-7c3a-9d0e")),
+            (json!({"$in_order": [3, 1]}), json!([1, 2, 3])),
+            (json!({"$in_order": [1, 1]}), json!([1, 2])),
+            (json!({"$any": [1, "<string>"]}), json!(2)),
             (json!({"$wizardry": 1}), json!([])),
         ];
         for (pattern, value) in bad {

@@ -148,6 +148,23 @@ impl Peer {
         }
     }
 
+    /// Takes the messages with a number that come before anything else.
+    pub(crate) async fn take_numbered(&mut self, until: Instant) -> Vec<Came> {
+        let mut taken = Vec::new();
+        loop {
+            match self.next(until).await {
+                Came::Message(message) if message.get("event_seq").is_some() => {
+                    taken.push(Came::Message(message))
+                }
+                Came::Nothing => return taken,
+                other => {
+                    self.waiting.push_front(other);
+                    return taken;
+                }
+            }
+        }
+    }
+
     /// Puts back what was taken, to come next.
     pub(crate) fn give_back(&mut self, taken: Vec<Came>) {
         for came in taken.into_iter().rev() {

@@ -85,7 +85,8 @@ impl Survey {
             Need::Feature(name) => !self.features.contains(name),
             Need::Command(name) => !self.commands.contains(name),
             Need::OtherPrincipal => !self.other_principal,
-            Need::Connections => !self.connections,
+            // What is reached by pipes has neither.
+            Need::Connections | Need::BinaryFrames => !self.connections,
         })
     }
 }

@@ -75,6 +75,7 @@ fn need(word: &str) -> Need {
         Some(("command", name)) => Need::Command(name.to_owned()),
         _ if word == "principals" => Need::OtherPrincipal,
         _ if word == "connections" => Need::Connections,
+        Some(("binary", "frames")) => Need::BinaryFrames,
         _ => Need::Agent(word.to_owned()),
     }
 }
@@ -115,6 +116,7 @@ fn action(verb: &str, how: Value, named: String) -> Result<Action, String> {
         "got_in_order" => Action::GotInOrder(given(how)?),
         "each_got" => Action::EachGot(given(how)?),
         "numbers_are_contiguous" => nothing(&how, Action::NumbersAreContiguous)?,
+        "ids_are_unique" => nothing(&how, Action::IdsAreUnique)?,
         "repeats_are_alike" => nothing(&how, Action::RepeatsAreAlike)?,
         "syncs" => nothing(&how, Action::Syncs)?,
         "drops" => nothing(&how, Action::Drops)?,

@@ -68,7 +68,12 @@ impl Player<'_> {
             return Ok(());
         }
         let session = self.variables.fill(&session)?;
-        self.welcomed(who, json!({"type": "session.welcome", "session_id": session}), until).await
+        // Whether the replay comes after the welcome or before it is not for this to say.
+        let replay = self.peer(who).take_numbered(until).await;
+        let due = json!({"type": "session.welcome", "session_id": session});
+        let welcomed = self.welcomed(who, due, until).await;
+        self.peer(who).give_back(replay);
+        welcomed
     }
 
     /// Takes a welcome, and notes what it says.

@@ -72,6 +72,7 @@ impl Player<'_> {
                 if any { Ok(()) } else { Err(Trouble::due(shown(&of), listed(history))) }
             }
             Action::NumbersAreContiguous => contiguous(history),
+            Action::IdsAreUnique => unique(history),
             Action::RepeatsAreAlike => alike(history),
             _ => Err(Trouble::Case("this is nothing to look back at".to_owned())),
         }
@@ -122,6 +123,22 @@ fn contiguous(history: &[Past]) -> Result<(), Trouble> {
     if any { Ok(()) } else { Err(Trouble::due("numbered messages", listed(history))) }
 }
 
+fn unique(history: &[Past]) -> Result<(), Trouble> {
+    let mut seen: BTreeMap<&str, &Value> = BTreeMap::new();
+    for Past { message, .. } in history {
+        let Some(id) = message["id"].as_str() else {
+            return Err(Trouble::due("a message with an id", shown(message)));
+        };
+        let number = message.get("event_seq");
+        if let Some(first) = seen.insert(id, message)
+            && (number.is_none() || number != first.get("event_seq"))
+        {
+            return Err(Trouble::due(format!("an id that {} has not", shown(first)), shown(message)));
+        }
+    }
+    if seen.is_empty() { Err(Trouble::due("messages", "nothing")) } else { Ok(()) }
+}
+
 fn alike(history: &[Past]) -> Result<(), Trouble> {
     let mut seen: BTreeMap<u64, &Value> = BTreeMap::new();
     let mut repeats = 0;
@@ -136,4 +153,26 @@ fn alike(history: &[Past]) -> Result<(), Trouble> {
         }
     }
     if repeats > 0 { Ok(()) } else { Err(Trouble::due("a repeated message", "none")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn history(messages: Value) -> Vec<Past> {
+        let Value::Array(messages) = messages else { panic!() };
+        messages.into_iter().map(|message| Past { link: 1, from: 0, message }).collect()
+    }
+
+    #[test]
+    fn an_id_comes_again_only_with_its_number() {
+        assert!(unique(&history(json!([{"id": "a"}, {"id": "b"}]))).is_ok());
+        assert!(unique(&history(json!([{"id": "a", "event_seq": 1}, {"id": "a", "event_seq": 1}]))).is_ok());
+        assert!(unique(&history(json!([{"id": "a"}, {"id": "a"}]))).is_err());
+        assert!(unique(&history(json!([{"id": "a", "event_seq": 1}, {"id": "a", "event_seq": 2}]))).is_err());
+        assert!(unique(&history(json!([{"type": "x"}]))).is_err());
+        assert!(unique(&history(json!([]))).is_err());
+    }
 }
