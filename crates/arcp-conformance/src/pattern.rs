@@ -4,6 +4,7 @@
 //! | pattern | matches |
 //! | --- | --- |
 //! | `<any>`, `<string>`, `<number>`, `<integer>`, `<boolean>`, `<object>`, `<array>` | any value of that type; a string that is not empty |
+//! | `<string 22>` | a string of at least so many characters |
 //! | `<absent>` | that there is no such member |
 //! | `<optional RULE>` | the rule, or that there is no such member |
 //! | `<time>`, `<ulid>`, `<hex 32>`, `<id sess_>` | RFC 3339 in UTC; an upper-case ULID; so many hex digits; a prefix and more |
@@ -151,7 +152,10 @@ fn follows(rule: &str, value: Option<&Value>) -> bool {
     match word {
         "any" => true,
         "optional" => follows(rest, Some(value)),
-        "string" => text.is_some_and(|text| !text.is_empty()),
+        "string" => {
+            let least = if rest.is_empty() { Ok(1) } else { rest.parse() };
+            text.is_some_and(|text| least.is_ok_and(|least| text.chars().count() >= least))
+        }
         "number" => number.is_some(),
         "integer" => value.is_u64() || value.is_i64(),
         "boolean" => value.is_boolean(),
@@ -228,6 +232,7 @@ mod tests {
         let good = [
             (json!("<any>"), json!(null)),
             (json!("<string>"), json!("x")),
+            (json!("<string 3>"), json!("xyz")),
             (json!({"x": "<absent>"}), json!({})),
             (json!({"x": "<optional number>"}), json!({})),
             (json!({"x": "<optional number>"}), json!({"x": 1})),
@@ -264,6 +269,8 @@ mod tests {
         let bad = [
             (json!("<string>"), json!("")),
             (json!("<string>"), json!(1)),
+            (json!("<string 3>"), json!("xy")),
+            (json!("<string three>"), json!("three")),
             (json!("<integer>"), json!(1.5)),
             (json!({"x": "<absent>"}), json!({"x": null})),
             (json!({"x": "<optional number>"}), json!({"x": null})),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::case::{Action, Case, Hello, Step, Wait};
-use crate::failure::{Failure, shown};
+use crate::failure::{Failure, secrets, shown};
 use crate::pattern::{Mismatch, matches};
 use crate::peer::{Came, Peer};
 use crate::program::Program;
@@ -105,11 +105,19 @@ impl<'a> Player<'a> {
                 Err(Trouble::Case(problem)) => ("a case that can be played".to_owned(), problem),
             };
             let (doing, section) = (step.text.clone(), case.section.clone());
-            outcome = Outcome::Failed(Failure { step: index + 1, doing, due, came, section });
+            let failure = Failure { step: index + 1, doing, due, came, section };
+            outcome = Outcome::Failed(failure.without(&self.secrets()));
             break;
         }
         self.clean_up().await;
         outcome
+    }
+
+    /// What has come and no report may show, and the tokens that were given.
+    fn secrets(&self) -> Vec<String> {
+        let came = self.peers.values().flat_map(|peer| &peer.history);
+        let given = ["token", "other_token"].iter().filter_map(|name| self.variables.value(name)?.as_str());
+        given.map(str::to_owned).chain(came.flat_map(|past| secrets(&past.message))).collect()
     }
 
     /// The welcome of a session that asks for every feature, and is closed again.
