@@ -114,7 +114,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it says null for what is absent",
-        case: "",
+        case: "5-12",
         change: sent!(|_, message| if message.get("trace_id").is_none() {
             message["trace_id"] = Value::Null
         }),
@@ -141,7 +141,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it says nothing to a frame that is no JSON",
-        case: "",
+        case: "5-22",
         change: |_, to, message| {
             if to == To::Runtime && message.is_string() { Vec::new() } else { pass(to, message) }
         },
@@ -167,14 +167,14 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it uses features that were not negotiated",
-        case: "",
+        case: "6.2-11",
         change: heard!(|_, message| if is(&message, "session.hello") {
             replace(&mut message, "/payload/capabilities/features", json!(arcp_conformance::FEATURES));
         }),
     },
     Fault {
         name: "its resume token does not rotate",
-        case: "",
+        case: "6.3-02",
         change: |known, to, mut message| {
             let key = session(&message);
             if to == To::Client && is(&message, "session.welcome") {
@@ -196,7 +196,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it resumes with any token",
-        case: "",
+        case: "6.3-11",
         change: |known, to, mut message| {
             if to == To::Client && is(&message, "session.welcome") {
                 known.values.insert(session(&message), message["payload"]["resume_token"].clone());
@@ -238,7 +238,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it replays under other ids",
-        case: "",
+        case: "6.3-08",
         change: sent!(|known, message| if message.get("event_seq").is_some() {
             let count = known.values.len();
             let key = format!("{} {}", session(&message), message["event_seq"]);
@@ -249,7 +249,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it takes a resume from the future",
-        case: "",
+        case: "6.3-22",
         change: heard!(
             |_, message| if let Some(last) = message.pointer_mut("/payload/resume/last_event_seq") {
                 if last.as_u64().is_some_and(|last| last > 500) {
@@ -260,7 +260,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it numbers from zero",
-        case: "",
+        case: "8.3-03",
         change: sent!(|_, message| if let Some(number) = message["event_seq"].as_u64() {
             message["event_seq"] = (number - 1).into();
         } else {
@@ -269,44 +269,48 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it numbers what is no event",
-        case: "",
+        case: "5-09",
         change: sent!(|_, message| if is(&message, "job.accepted") {
             message["event_seq"] = 1.into()
         }),
     },
     Fault {
         name: "it answers a ping with another nonce",
-        case: "",
+        case: "6.4-01",
         change: sent!(|_, message| replace(&mut message, "/payload/ping_nonce", "p_other")),
     },
     Fault {
         name: "it does not answer pings",
-        case: "",
+        case: "6.4-02",
         change: swallowed!(|message| is(&message, "session.pong")),
     },
-    Fault { name: "it never pings", case: "", change: swallowed!(|message| is(&message, "session.ping")) },
+    Fault {
+        name: "it never pings",
+        case: "6.4-03",
+        change: swallowed!(|message| is(&message, "session.ping")),
+    },
     Fault {
         name: "it does not acknowledge a close",
-        case: "",
+        case: "6.7-01",
         change: swallowed!(|message| is(&message, "session.closed")),
     },
     Fault {
         name: "its listings have more than was asked for",
-        case: "",
+        case: "6.6-11",
         change: heard!(|_, message| if is(&message, "session.list_jobs") {
             remove(&mut message, "/payload/limit")
         }),
     },
     Fault {
         name: "it does not filter listings",
-        case: "",
+        case: "6.6-05",
         change: heard!(|_, message| if is(&message, "session.list_jobs") {
             remove(&mut message, "/payload/filter")
         }),
     },
     Fault {
         name: "its listings show credentials",
-        case: "",
+        case: "6.6-17",
         change: sent!(|_, message| if is(&message, "session.jobs") {
             for job in message["payload"]["jobs"].as_array_mut().into_iter().flatten() {
                 job["credentials"] =
@@ -316,50 +320,50 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "its answers do not name the request",
-        case: "",
+        case: "6-01",
         change: sent!(|_, message| remove(&mut message, "/payload/request_id")),
     },
     Fault {
         name: "it does not echo the lease",
-        case: "",
+        case: "7.1-05",
         change: sent!(|_, message| if is(&message, "job.accepted") {
             replace(&mut message, "/payload/lease", json!({}))
         }),
     },
     Fault {
         name: "it runs a job twice for one key",
-        case: "",
+        case: "7.2-01",
         change: heard!(|_, message| remove(&mut message, "/payload/idempotency_key")),
     },
     Fault {
         name: "it calls a conflicting key an invalid request",
-        case: "",
+        case: "7.2-03",
         change: sent!(|_, message| if message["payload"]["code"] == "DUPLICATE_KEY" {
             replace(&mut message, "/payload/code", "INVALID_REQUEST");
         }),
     },
     Fault {
         name: "it does not acknowledge a cancel",
-        case: "",
+        case: "7.4-02",
         change: swallowed!(|message| is(&message, "job.cancelled")),
     },
     Fault {
         name: "it does not cancel",
-        case: "",
+        case: "7.4-01",
         change: |_, to, message| {
             if to == To::Runtime && is(&message, "job.cancel") { Vec::new() } else { pass(to, message) }
         },
     },
     Fault {
         name: "a cancelled job ends in an error",
-        case: "",
+        case: "7.4-01",
         change: sent!(|_, message| if message["payload"]["final_status"] == "cancelled" {
             replace(&mut message, "/payload/final_status", "error");
         }),
     },
     Fault {
         name: "a job ends twice",
-        case: "",
+        case: "7.3-07",
         change: |_, to, message| {
             let again = to == To::Client && is_end(&message);
             let mut passed = pass(to, message.clone());
@@ -371,12 +375,12 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "jobs run as long as they like",
-        case: "",
+        case: "7.3-03",
         change: heard!(|_, message| remove(&mut message, "/payload/max_runtime_sec")),
     },
     Fault {
         name: "it does not resolve versions",
-        case: "",
+        case: "7.5-03",
         change: sent!(|_, message| if is(&message, "job.accepted") {
             let bare = message["payload"]["agent"]
                 .as_str()
@@ -387,7 +391,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it runs any version",
-        case: "",
+        case: "7.5-05",
         change: heard!(|_, message| if is(&message, "job.submit") {
             let bare = message["payload"]["agent"]
                 .as_str()
@@ -398,7 +402,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it replays what nobody asked for",
-        case: "",
+        case: "7.6-03",
         change: heard!(|_, message| if is(&message, "job.subscribe") {
             message["payload"]["history"] = true.into();
             message["payload"]["from_event_seq"] = 0.into();
@@ -406,70 +410,72 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it replays nothing to subscribers",
-        case: "",
+        case: "7.6-04",
         change: heard!(|_, message| if is(&message, "job.subscribe") {
             message["payload"]["history"] = false.into()
         }),
     },
     Fault {
         name: "it tells strangers which jobs there are",
-        case: "",
+        case: "14-02",
         change: sent!(|_, message| if message["payload"]["code"] == "JOB_NOT_FOUND" {
             replace(&mut message, "/payload/code", "PERMISSION_DENIED");
         }),
     },
     Fault {
         name: "its subscriptions have no lease",
-        case: "",
+        case: "7.6-01",
         change: sent!(|_, message| if is(&message, "job.subscribed") {
             remove(&mut message, "/payload/lease")
         }),
     },
     Fault {
         name: "its events have no time",
-        case: "",
+        case: "8.1-01",
         change: sent!(|_, message| if is(&message, "job.event") {
             remove(&mut message, "/payload/ts")
         }),
     },
     Fault {
         name: "it counts progress below zero",
-        case: "",
+        case: "8.2-08",
         change: sent!(|_, message| if is_kind(&message, "progress") {
             replace(&mut message, "/payload/body/current", -1)
         }),
     },
     Fault {
         name: "its chunks are all the first",
-        case: "",
+        case: "8.4-02",
         change: sent!(|_, message| if is_kind(&message, "result_chunk") {
             replace(&mut message, "/payload/body/chunk_seq", 0);
         }),
     },
     Fault {
         name: "its last chunk says that there is more",
-        case: "",
+        case: "8.4-02",
         change: sent!(|_, message| if is_kind(&message, "result_chunk") {
             replace(&mut message, "/payload/body/more", true)
         }),
     },
     Fault {
         name: "a streamed result is inline as well",
-        case: "",
+        case: "8.4-03",
         change: sent!(|_, message| if message["payload"].get("result_id").is_some() {
             message["payload"]["result"] = json!("whole");
         }),
     },
     Fault {
         name: "it grants whatever tool an agent calls",
-        case: "",
+        case: "9.1-03",
         change: heard!(|_, message| if is(&message, "job.submit") {
-            message["payload"]["lease_request"]["tool.call"] = json!(["**"]);
+            if message["payload"]["lease_request"].is_object() {
+                message["payload"]["lease_request"]["tool.call"] = json!(["**"]);
+            }
         }),
     },
     Fault {
         name: "leases do not expire",
-        case: "",
+        case: "9.5-06",
         change: heard!(|_, message| replace(
             &mut message,
             "/payload/lease_constraints/expires_at",
@@ -478,12 +484,12 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it does not say what is left of a budget",
-        case: "",
+        case: "9.6-17",
         change: swallowed!(|message| message["payload"]["body"]["name"] == "cost.budget.remaining"),
     },
     Fault {
         name: "budgets do not end",
-        case: "",
+        case: "9.6-04",
         change: heard!(|_, message| for amount in message
             .pointer_mut("/payload/lease_request/cost.budget")
             .and_then(Value::as_array_mut)
@@ -497,7 +503,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it invites to repeat what fails again",
-        case: "",
+        case: "12-13",
         change: sent!(|_, message| {
             let final_codes = ["LEASE_EXPIRED", "BUDGET_EXHAUSTED"];
             for at in ["/payload", "/payload/body/error"] {
@@ -514,14 +520,14 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "its internal errors are not to be retried",
-        case: "",
+        case: "12-16",
         change: sent!(|_, message| if message["payload"]["code"] == "INTERNAL_ERROR" {
             replace(&mut message, "/payload/retryable", false);
         }),
     },
     Fault {
         name: "it narrows what a child asks for in silence",
-        case: "",
+        case: "9.4-02",
         change: heard!(|_, message| if message["payload"]["agent"] == "delegate" {
             let own = message["payload"]["lease_request"].clone();
             replace(&mut message, "/payload/input/lease_request", own);
@@ -529,26 +535,26 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "a child does not name its parent",
-        case: "",
+        case: "10-03",
         change: sent!(|_, message| if is(&message, "job.accepted") {
             remove(&mut message, "/payload/parent_job_id")
         }),
     },
     Fault {
         name: "it makes its own trace",
-        case: "",
+        case: "11-01",
         change: sent!(|_, message| for at in ["/trace_id", "/payload/trace_id"] {
             replace(&mut message, at, "0123456789abcdef0123456789abcdef");
         }),
     },
     Fault {
         name: "it issues no credentials though it offers to",
-        case: "",
+        case: "9.8.1-01",
         change: sent!(|_, message| remove(&mut message, "/payload/credentials")),
     },
     Fault {
         name: "a rotation does not tell the new value",
-        case: "",
+        case: "9.8.2-02",
         change: sent!(|_, message| if message["payload"]["body"]["phase"] == "credential_rotated" {
             remove(&mut message, "/payload/body/value");
         }),
