@@ -9,6 +9,7 @@
 //! | `<time>`, `<ulid>`, `<hex 32>`, `<id sess_>` | RFC 3339 in UTC; an upper-case ULID; so many hex digits; a prefix and more |
 //! | `<not VALUE>`, `<one of A\|B>` | another value; one of these texts |
 //! | `<contains TEXT>`, `<without TEXT>` | a value whose JSON has that text in it, or has not |
+//! | `<N times TEXT>`, `<N times A\|B>` | a value whose JSON has that text in it, or each of these, so many times |
 //! | `<at least N>`, `<at most N>` | a number |
 //! | `<RULE as NAME>` | the rule, and gives the value a name |
 //! | `{$has: [P, …]}`, `{$each: P}`, `{$length: N}`, `{$only: [KEY, …]}` | an array with such items, of such items, of so many items; an object with no other members |
@@ -161,7 +162,10 @@ fn follows(rule: &str, value: Option<&Value>) -> bool {
             (Some(("most", bound)), Some(number)) => bound.parse::<f64>().is_ok_and(|bound| number <= bound),
             _ => false,
         },
-        _ => false,
+        _ => rest.strip_prefix("times ").is_some_and(|texts| {
+            let json = value.to_string();
+            texts.split('|').all(|text| word.parse() == Ok(json.matches(text).count()))
+        }),
     }
 }
 
@@ -206,6 +210,7 @@ mod tests {
             (json!("<one of a|b>"), json!("b")),
             (json!("<contains boom>"), json!({"x": "big boom"})),
             (json!("<without boom>"), json!({"x": "big"})),
+            (json!("<2 times boom>"), json!(["boom", "a boom"])),
             (json!("<at least 2>"), json!(2)),
             (json!(5), json!(5.0)),
             (json!([1, "<any>"]), json!([1, 2])),
@@ -237,6 +242,9 @@ mod tests {
             (json!("<one of a|b>"), json!("c")),
             (json!("<contains boom>"), json!("bang")),
             (json!("<without boom>"), json!({"boom": 1})),
+            (json!("<1 times boom>"), json!(["boom", "a boom"])),
+            (json!("<1 times boom>"), json!("bang")),
+            (json!("<1 times boom|bang>"), json!("boom")),
             (json!("<at least 2>"), json!(1)),
             (json!("<at most 2>"), json!("2")),
             (json!("<wizardry>"), json!("x")),

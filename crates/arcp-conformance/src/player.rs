@@ -12,7 +12,7 @@ use arcp_transport::Frame;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::case::{Action, Case, Hello, Step, Wait};
+use crate::case::{Action, Case, Hello, Run, Step, Wait};
 use crate::failure::{Failure, shown};
 use crate::pattern::{Mismatch, matches};
 use crate::peer::{Came, Peer};
@@ -122,6 +122,14 @@ impl<'a> Player<'a> {
         Ok(first.map(|past| past.message.clone()).unwrap_or_default())
     }
 
+    /// The `session.hello` of the client under test, which is then stopped.
+    pub(crate) async fn first_hello(mut self, run: &Run) -> Result<Value, Trouble> {
+        self.run(run).await?;
+        let hello = self.accept("a", &Value::Null, Instant::now() + self.timeout).await;
+        self.clean_up().await;
+        hello
+    }
+
     async fn step(&mut self, step: &Step) -> Result<(), Trouble> {
         let within = step.within.map_or(self.timeout, Duration::from_secs_f64);
         let until = Instant::now() + within;
@@ -157,8 +165,11 @@ impl<'a> Player<'a> {
                 Ok(())
             }
             Action::Runs(run) => self.run(run).await,
-            Action::Accepts(pattern) => self.accept(who, pattern, until).await,
+            Action::Interrupts => self.interrupt().await,
+            Action::Accepts(pattern) => self.accept(who, pattern, until).await.map(drop),
+            Action::AcceptsResume(pattern) => self.accept_resume(who, pattern, until).await,
             Action::Welcomes(changes) => self.welcome(who, changes, until).await,
+            Action::TakesJob(changes, named) => self.take_job(who, changes, named, until).await,
             Action::Closes(code) => {
                 let code = self.variables.fill(code)?.as_u64().and_then(|code| u16::try_from(code).ok());
                 let Some(code) = code else {
@@ -192,8 +203,13 @@ impl<'a> Player<'a> {
     }
 
     async fn send_frame(&mut self, who: &str, frame: Frame) -> Result<(), Trouble> {
-        let sent = self.peer(who).send_frame(frame).await;
-        sent.map_err(|came| Trouble::due("a connection that takes a frame", came))
+        let peer = self.peer(who);
+        if !peer.is_linked() {
+            return Err(Trouble::due("a connection that takes a frame", "there is no connection"));
+        }
+        // Whoever closes when half of a frame has come has taken it: what comes next tells.
+        let _ = peer.send_frame(frame).await;
+        Ok(())
     }
 
     /// Waits for a message that is like this: the next one that does not come as it pleases, or, patiently, any.

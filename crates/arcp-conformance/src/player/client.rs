@@ -131,6 +131,14 @@ impl Player<'_> {
 
     /// Asks for something that changes nothing and waits for the answer: what was asked before has been answered by then.
     pub(super) async fn sync(&mut self, who: &str, until: Instant) -> Result<(), Trouble> {
+        if matches!(self.opposite, Opposite::Client(_)) {
+            let nonce = format!("p_{}", ulid::Ulid::generate());
+            let sent_at = format!("{:.3}", jiff::Timestamp::now());
+            let ping = json!({"type": "session.ping", "payload": {"nonce": nonce, "sent_at": sent_at}});
+            self.send(who, &ping).await?;
+            let pong = json!({"type": "session.pong", "payload": {"ping_nonce": nonce}});
+            return self.receive(who, &pong, until, true).await.map(drop);
+        }
         let lists = self.peer(who).features.iter().any(|feature| feature == "list_jobs");
         let request = if lists {
             json!({"type": "session.list_jobs", "payload": {"limit": 1}})
