@@ -38,18 +38,8 @@ pub(crate) struct Conformance {
     #[arg(long, requires = "commands")]
     as_runtime: bool,
 
-    /// The client's command that submits a job, follows it to its end, prints its result on stdout and exits with 0 if it succeeded. {url},
-    /// {token}, {agent} and {input} (JSON) stand for what it is told; the first two are in ARCP_URL and ARCP_TOKEN, too.
-    #[arg(long, value_name = "COMMAND", group = "commands", requires = "as_runtime")]
-    submit: Option<String>,
-
-    /// The client's command that watches a job, with its history, to its end: {job}.
-    #[arg(long, value_name = "COMMAND", group = "commands", requires = "as_runtime")]
-    tail: Option<String>,
-
-    /// The client's command that lists jobs.
-    #[arg(long, value_name = "COMMAND", group = "commands", requires = "as_runtime")]
-    jobs: Option<String>,
+    #[command(flatten)]
+    client: Client,
 
     /// Play the cases whose number begins so only, such as 6.3 or 6.3-04. Repeatable.
     #[arg(long, value_name = "NUMBER")]
@@ -82,6 +72,36 @@ pub(crate) struct Conformance {
     /// The runtime to start, with --stdio.
     #[arg(last = true, value_name = "COMMAND")]
     child: Vec<OsString>,
+}
+
+/// What runs the client under test. In each command {url} and {token} stand for where it is to connect to; both are in ARCP_URL and
+/// ARCP_TOKEN, too.
+#[derive(clap::Args)]
+struct Client {
+    /// Submits a job, follows it to its end, prints its result and nothing else on stdout, and exits with 0 if it succeeded: {agent} and
+    /// {input} (JSON).
+    #[arg(long, value_name = "COMMAND", group = "commands", requires = "as_runtime")]
+    submit: Option<String>,
+
+    /// The same, and shows each event of kind log once, with its message, on stderr.
+    #[arg(long, value_name = "COMMAND", requires = "submit")]
+    follow: Option<String>,
+
+    /// The same as --submit, and cancels the job when it gets SIGINT.
+    #[arg(long, value_name = "COMMAND", requires = "submit")]
+    cancel: Option<String>,
+
+    /// The same as --submit, with {lease} (JSON), {expires_at}, {idempotency_key} and {max_runtime_sec}.
+    #[arg(long, value_name = "COMMAND", requires = "submit")]
+    submit_in_full: Option<String>,
+
+    /// Subscribes to a job with its history, follows it to its end, and prints its result: {job}.
+    #[arg(long, value_name = "COMMAND", requires = "submit")]
+    tail: Option<String>,
+
+    /// Lists jobs, and prints their ids.
+    #[arg(long, value_name = "COMMAND", requires = "submit")]
+    jobs: Option<String>,
 }
 
 fn level(word: &str) -> Result<Level, String> {
@@ -184,7 +204,15 @@ fn target(conformance: &Conformance) -> Result<Target, Failure> {
 }
 
 fn commands(conformance: &Conformance) -> Result<ClientCommands, Failure> {
-    let given = [("submit", &conformance.submit), ("tail", &conformance.tail), ("jobs", &conformance.jobs)];
+    let client = &conformance.client;
+    let given = [
+        ("submit", &client.submit),
+        ("follow", &client.follow),
+        ("cancel", &client.cancel),
+        ("submit_in_full", &client.submit_in_full),
+        ("tail", &client.tail),
+        ("jobs", &client.jobs),
+    ];
     let mut commands = ClientCommands::new().timeout(Duration::from_secs(conformance.timeout));
     for (name, line) in given {
         let Some(line) = line else { continue };

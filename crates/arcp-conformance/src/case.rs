@@ -108,7 +108,7 @@ pub enum Action {
     Submits(Value, String),
     /// `sends`: an envelope. `arcp`, `id` and `session_id` are filled in where they are not given.
     Sends(Value),
-    /// `sends_text`: a frame as it stands.
+    /// `sends_text`: a frame as it stands. That the other side closes meanwhile is no failure.
     SendsText(Value),
     /// `sends_bytes`: a binary frame of that text.
     SendsBytes(Value),
@@ -128,13 +128,15 @@ pub enum Action {
     GotInOrder(Vec<Value>),
     /// `each_got`: every message that is like the one is like the other.
     EachGot(Each),
+    /// `rises`: in the messages that are like the one, the number at that place only went up.
+    Rises(Rises),
     /// `numbers_are_contiguous`: `event_seq` went up by one, from what the session had.
     NumbersAreContiguous,
     /// `ids_are_unique`: no two messages had the same `id`, but for those that came again under their number.
     IdsAreUnique,
     /// `repeats_are_alike`: what came more than once under a number was the same message.
     RepeatsAreAlike,
-    /// `syncs`: asks something, and waits for the answer.
+    /// `syncs`: asks something, and waits for the answer. A client is asked by a ping.
     Syncs,
     /// `drops`: cuts the connection.
     Drops,
@@ -148,13 +150,24 @@ pub enum Action {
     Sets(Value),
     /// `runs`: starts the client under test.
     Runs(Run),
-    /// `welcomes`: takes a connection, gets a `session.hello`, and answers with a `session.welcome`.
-    Welcomes(Value),
+    /// `interrupts`: sends the client under test SIGINT.
+    Interrupts,
     /// `accepts`: takes a connection, gets a `session.hello` like this, and does not answer yet.
     Accepts(Value),
+    /// `accepts_resume`: takes a connection over which the session is resumed, in whichever of the forms, with its `session_id`, its most
+    /// recent `resume_token` and a `last_event_seq`, or what is said here instead. Does not answer yet.
+    AcceptsResume(Value),
+    /// `welcomes`: answers with a `session.welcome`; takes a connection and gets a `session.hello` before, if there is none. The payload
+    /// has these members besides or instead, or has them not if they are `<absent>`; `features` and `agents` are those of the
+    /// capabilities. With `mute` the client's pings are not answered.
+    Welcomes(Value),
+    /// `takes_job`: gets a `job.submit` and answers with a `job.accepted`, whose payload has these members besides or instead, or has
+    /// them not if they are `<absent>`. The id of the job goes by this name, and that of the submit by `NAME.request`.
+    TakesJob(Value, String),
     /// `closes`: closes the connection with this code.
     Closes(Value),
-    /// `exits`: the client under test ends like this.
+    /// `exits`: the client under test ends like this: `code`, `stdout`, `stderr`, `output` (both), `result` (what stdout says, as JSON if
+    /// it is). Meanwhile a `session.close` is answered.
     Exits(Value),
 }
 
@@ -198,10 +211,20 @@ pub struct Resumes {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Times {
-    /// How many of them.
-    pub times: usize,
+    /// How many of them: a number, or a pattern for one.
+    pub times: Value,
     /// What they are like.
     pub of: Value,
+}
+
+/// What only goes up.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rises {
+    /// In which messages.
+    pub of: Value,
+    /// The way to the number, such as `/payload/last_processed_seq`.
+    pub at: String,
 }
 
 /// What holds for each message of a kind.

@@ -41,7 +41,7 @@ mod suite;
 mod target;
 mod variables;
 
-pub use case::{Action, BadCase, Case, Each, Hello, Level, Need, Resumes, Step, Times, Wait, read};
+pub use case::{Action, BadCase, Case, Each, Hello, Level, Need, Resumes, Rises, Step, Times, Wait, read};
 pub use cases::{client_cases, runtime_cases};
 pub use failure::Failure;
 pub use player::Outcome;

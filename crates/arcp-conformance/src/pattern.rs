@@ -11,6 +11,7 @@
 //! | `<time 2026-05-13T23:42:00Z>` | that time, in UTC, however many digits its seconds have |
 //! | `<not VALUE>`, `<one of A\|B>` | another value; one of these texts |
 //! | `<contains TEXT>`, `<without TEXT>` | a value whose JSON has that text in it, or has not |
+//! | `<N times TEXT>`, `<N times A\|B>` | a value whose JSON has that text in it, or each of these, so many times |
 //! | `<at least N>`, `<at most N>` | a number |
 //! | `<milliseconds>`, `<uuid 7>`, `<id sess_ ulid>` | RFC 3339 in UTC with three digits after the second; a UUID of that version; a prefix and an upper-case ULID |
 //! | `<RULE as NAME>` | the rule, and gives the value a name |
@@ -185,7 +186,10 @@ fn follows(rule: &str, value: Option<&Value>) -> bool {
             (Some(("most", bound)), Some(number)) => bound.parse::<f64>().is_ok_and(|bound| number <= bound),
             _ => false,
         },
-        _ => false,
+        _ => rest.strip_prefix("times ").is_some_and(|texts| {
+            let json = value.to_string();
+            texts.split('|').all(|text| word.parse() == Ok(json.matches(text).count()))
+        }),
     }
 }
 
@@ -245,6 +249,7 @@ mod tests {
             (json!("<one of a|b>"), json!("b")),
             (json!("<contains boom>"), json!({"x": "big boom"})),
             (json!("<without boom>"), json!({"x": "big"})),
+            (json!("<2 times boom>"), json!(["boom", "a boom"])),
             (json!("<at least 2>"), json!(2)),
             (json!(5), json!(5.0)),
             (json!([1, "<any>"]), json!([1, 2])),
@@ -286,6 +291,9 @@ mod tests {
             (json!("<one of a|b>"), json!("c")),
             (json!("<contains boom>"), json!("bang")),
             (json!("<without boom>"), json!({"boom": 1})),
+            (json!("<1 times boom>"), json!(["boom", "a boom"])),
+            (json!("<1 times boom>"), json!("bang")),
+            (json!("<1 times boom|bang>"), json!("boom")),
             (json!("<at least 2>"), json!(1)),
             (json!("<at most 2>"), json!("2")),
             (json!("<wizardry>"), json!("x")),

@@ -12,7 +12,7 @@ use arcp_transport::Frame;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::case::{Action, Case, Hello, Step, Wait};
+use crate::case::{Action, Case, Hello, Run, Step, Wait};
 use crate::failure::{Failure, secrets, shown};
 use crate::pattern::{Mismatch, matches};
 use crate::peer::{Came, Peer};
@@ -130,6 +130,14 @@ impl<'a> Player<'a> {
         Ok(first.map(|past| past.message.clone()).unwrap_or_default())
     }
 
+    /// The `session.hello` of the client under test, which is then stopped.
+    pub(crate) async fn first_hello(mut self, run: &Run) -> Result<Value, Trouble> {
+        self.run(run).await?;
+        let hello = self.accept("a", &Value::Null, Instant::now() + self.timeout).await;
+        self.clean_up().await;
+        hello
+    }
+
     async fn step(&mut self, step: &Step) -> Result<(), Trouble> {
         let within = step.within.map_or(self.timeout, Duration::from_secs_f64);
         let until = Instant::now() + within;
@@ -166,8 +174,11 @@ impl<'a> Player<'a> {
                 Ok(())
             }
             Action::Runs(run) => self.run(run).await,
-            Action::Accepts(pattern) => self.accept(who, pattern, until).await,
+            Action::Interrupts => self.interrupt().await,
+            Action::Accepts(pattern) => self.accept(who, pattern, until).await.map(drop),
+            Action::AcceptsResume(pattern) => self.accept_resume(who, pattern, until).await,
             Action::Welcomes(changes) => self.welcome(who, changes, until).await,
+            Action::TakesJob(changes, named) => self.take_job(who, changes, named, until).await,
             Action::Closes(code) => {
                 let code = self.variables.fill(code)?.as_u64().and_then(|code| u16::try_from(code).ok());
                 let Some(code) = code else {
@@ -201,11 +212,17 @@ impl<'a> Player<'a> {
     }
 
     async fn send_frame(&mut self, who: &str, frame: Frame) -> Result<(), Trouble> {
-        let sent = self.peer(who).send_frame(frame).await;
-        sent.map_err(|came| Trouble::due("a connection that takes a frame", came))
+        let peer = self.peer(who);
+        if !peer.is_linked() {
+            return Err(Trouble::due("a connection that takes a frame", "there is no connection"));
+        }
+        // Whoever closes when half of a frame has come has taken it: what comes next tells.
+        let _ = peer.send_frame(frame).await;
+        Ok(())
     }
 
-    /// Waits for a message that is like this: the next one that does not come as it pleases, or, patiently, any.
+    /// Waits for a message that is like this: the next one, or, patiently, any. What comes as it pleases is passed over, and so is
+    /// what jobs say while an answer is waited for, which is there afterwards.
     async fn receive(
         &mut self,
         who: &str,
@@ -216,26 +233,33 @@ impl<'a> Player<'a> {
         let pattern = self.variables.fill(pattern)?;
         let mut variables = self.variables.clone();
         let peer = self.peer(who);
-        let mut passed = 0;
-        let came = loop {
+        let (mut passed, mut kept) = (0, Vec::new());
+        let outcome = loop {
             match peer.next(until).await {
                 Came::Message(message) => match matches(&pattern, &message, &mut variables) {
-                    Ok(()) => {
-                        variables.set(format!("{who}.last"), peer.last);
-                        self.variables = variables;
-                        return Ok(message);
-                    }
+                    Ok(()) => break Ok(message),
                     Err(_) if patient || comes_as_it_pleases(&message) => passed += 1,
+                    Err(_) if is_answer(&pattern) && is_said_by_a_job(&message) => {
+                        kept.push(Came::Message(message));
+                    }
                     Err(Mismatch { path, due, came }) => {
                         let path = if path.is_empty() { "the message" } else { &path };
                         let came = format!("{}: {path} should be {due}, and is {came}", shown(&message));
-                        return Err(Trouble::due(shown(&pattern), came));
+                        break Err(Trouble::due(shown(&pattern), came));
                     }
                 },
-                other => break other,
+                other => {
+                    let came = format!("{}{}", told(&other), after(passed + kept.len()));
+                    break Err(Trouble::due(shown(&pattern), came));
+                }
             }
         };
-        Err(Trouble::due(shown(&pattern), format!("{}{}", told(&came), after(passed))))
+        peer.give_back(kept);
+        if outcome.is_ok() {
+            variables.set(format!("{who}.last"), peer.last);
+            self.variables = variables;
+        }
+        outcome
     }
 
     /// Looks for a message that is like this among those that came, and if there is none, waits for it: for what comes in no
@@ -259,7 +283,7 @@ impl<'a> Player<'a> {
         loop {
             match peer.next(until).await {
                 Came::Closed(came) => {
-                    let fits = code.is_null() || matches(code, &json!(came), &mut variables).is_ok();
+                    let fits = pipes || code.is_null() || matches(code, &json!(came), &mut variables).is_ok();
                     return if fits { Ok(()) } else { Err(Trouble::due(due(), format!("code {came}"))) };
                 }
                 Came::Cut if code.is_null() || pipes => return Ok(()),
@@ -301,6 +325,18 @@ impl<'a> Player<'a> {
             peer.leave().await;
         }
     }
+}
+
+/// What jobs say comes when it is said, whatever is asked meanwhile.
+fn is_said_by_a_job(message: &Value) -> bool {
+    matches!(message["type"].as_str(), Some("job.event" | "job.result" | "job.error"))
+}
+
+/// Whether a pattern is of a message that no job says.
+fn is_answer(pattern: &Value) -> bool {
+    pattern["type"].is_string()
+        && !pattern["type"].as_str().is_some_and(|name| name.contains('<'))
+        && !is_said_by_a_job(pattern)
 }
 
 /// What a peer may send at any time, whatever else is going on.

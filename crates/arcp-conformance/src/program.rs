@@ -5,18 +5,31 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use arcp_transport::{BoxTransport, Listener};
-use arcp_transport_ws::WsListener;
+use arcp_transport_ws::{WsConfig, WsListener};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+/// How long a frame may be, either way.
+const FRAME: usize = 64 * 1024 * 1024;
+
 /// A client under test: for each thing that it is to do, the command that does it.
 ///
-/// In each argument `{url}` and `{token}` stand for where to connect to and the bearer token, `{agent}` and `{input}` (JSON) for what to
-/// submit, `{job}` for a job; the program also has the first two in `ARCP_URL` and `ARCP_TOKEN`. A command is to end with exit code 0
-/// when all is well, and with another one when not.
+/// | command | what it does | what its arguments may name |
+/// | --- | --- | --- |
+/// | `submit` | submits a job, follows it to its end, and prints its result on stdout | `{agent}`, `{input}` (JSON) |
+/// | `follow` | the same, and shows each event of kind `log` once, with its message | the same |
+/// | `cancel` | the same as `submit`, and cancels the job when it gets SIGINT | the same |
+/// | `submit_in_full` | the same as `submit`, and sends all that a submit can have | the same, `{lease}` (JSON), `{expires_at}`, `{idempotency_key}`, `{max_runtime_sec}` |
+/// | `tail` | subscribes to a job with its history, follows it to its end, and prints its result on stdout | `{job}` |
+/// | `jobs` | lists jobs, and prints their ids on stdout | |
+///
+/// In each argument `{url}` and `{token}` stand for where to connect to and the bearer token; the program also has them in `ARCP_URL` and
+/// `ARCP_TOKEN`. It is to end with exit code 0 if the job ended in success, or the list is printed, and with another one if not. A
+/// result that is a string is printed as it stands or as JSON, any other as JSON; nothing else is on stdout. Cases that need a command
+/// which is not given are not run.
 #[derive(Clone, Debug, Default)]
 pub struct ClientCommands {
     commands: BTreeMap<String, Vec<String>>,
@@ -29,7 +42,7 @@ impl ClientCommands {
         Self::default()
     }
 
-    /// What to run for `submit` (a job, follow it to its end), `tail` (watch a job, with its history) or `jobs` (list jobs).
+    /// What to run for one of the commands of the table above.
     #[must_use]
     pub fn command(
         mut self,
@@ -69,6 +82,9 @@ struct Running {
 impl Program {
     pub(crate) async fn new(commands: &ClientCommands) -> std::io::Result<Self> {
         let listener = WsListener::bind("127.0.0.1:0", "/arcp").await?;
+        // A case may send more than any client takes.
+        let config = WsConfig { max_frame_bytes: FRAME, max_write_buffer_bytes: FRAME, ..WsConfig::server() };
+        let listener = listener.with_config(config);
         let token = format!("conformance-{}", ulid::Ulid::generate());
         Ok(Self { commands: commands.clone(), listener, token, running: None })
     }
@@ -113,20 +129,40 @@ impl Program {
         }
     }
 
-    /// How it ended: `code`, `stdout`, `stderr`.
-    pub(crate) async fn ended(&mut self, until: Instant) -> Result<Value, String> {
-        let Some(mut running) = self.running.take() else { return Err("it was not started".to_owned()) };
+    /// Waits until it has ended. Nothing is lost if this is not waited for to its end.
+    pub(crate) async fn ends(&mut self, until: Instant) -> Result<(), String> {
+        let Some(running) = &mut self.running else { return Err("it was not started".to_owned()) };
         match tokio::time::timeout_at(until, running.child.wait()).await {
-            Ok(Ok(status)) => {
-                let stdout = running.stdout.await.unwrap_or_default();
-                let stderr = running.stderr.await.unwrap_or_default();
-                Ok(json!({"code": status.code(), "stdout": stdout, "stderr": stderr}))
-            }
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => {
-                self.running = Some(running);
-                Err("it still runs".to_owned())
-            }
+            Err(_) => Err("it still runs".to_owned()),
+        }
+    }
+
+    /// How it ended: `code` (`null` after a signal), `stdout`, `stderr`, both as `output`, and `result`, which is what stdout says as
+    /// JSON, or its text if it is none.
+    pub(crate) async fn ended(&mut self, until: Instant) -> Result<Value, String> {
+        self.ends(until).await?;
+        let Some(mut running) = self.running.take() else { return Err("it was not started".to_owned()) };
+        let status = running.child.wait().await.map_err(|error| error.to_string())?;
+        let stdout = running.stdout.await.unwrap_or_default();
+        let stderr = running.stderr.await.unwrap_or_default();
+        let text = stdout.trim();
+        let result = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+        let output = format!("{stdout}{stderr}");
+        Ok(
+            json!({"code": status.code(), "result": result, "output": output, "stdout": stdout, "stderr": stderr}),
+        )
+    }
+
+    /// Interrupts it, as a terminal does.
+    pub(crate) async fn interrupt(&mut self) -> Result<(), String> {
+        let id = self.running.as_ref().and_then(|running| running.child.id());
+        let Some(id) = id else { return Err("it does not run".to_owned()) };
+        match Command::new("kill").args(["-INT", &id.to_string()]).status().await {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("it cannot be interrupted: kill has ended with {status}")),
+            Err(error) => Err(format!("it cannot be interrupted: {error}")),
         }
     }
 

@@ -1,11 +1,13 @@
 //! Playing many cases, side by side, and what comes of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::case::Case;
+use crate::case::{Case, Run as CaseRun};
 use crate::player::{Opposite, Outcome, Player, Trouble};
 use crate::program::{ClientCommands, Program};
 use crate::target::{Survey, Target};
@@ -89,19 +91,20 @@ pub async fn test_runtime(
     Ok(Run { peer: format!("{} {}", survey.name, survey.version), outcomes })
 }
 
-/// Tests a client, by its commands. `done` hears of each case as it ends.
+/// Tests a client, by its commands, `submit` first, which shows what it calls itself and what it can do. Cases that need a command
+/// or a feature which it does not have are not run. `done` hears of each case as it ends.
 ///
 /// # Errors
-/// When no port can be listened at.
+/// When no port can be listened at, or `submit` does not introduce itself with a `session.hello`.
 pub async fn test_client(
     commands: &ClientCommands,
     cases: &[Case],
     at_a_time: usize,
     done: impl Fn(&Case, &Outcome),
 ) -> Result<Run, Untestable> {
-    let survey = Survey { commands: commands.names(), ..Survey::default() };
-    let (done, survey_of_all) = (&done, &survey);
     let timeout = commands.timeout.unwrap_or(Duration::from_secs(15));
+    let survey = survey_client(commands, timeout).await?;
+    let (done, survey_of_all) = (&done, &survey);
     let played = stream::iter(cases).map(|case| async move {
         let outcome = match survey_of_all.missing(case) {
             Some(need) => Outcome::NotRun(format!("it needs {need}")),
@@ -117,7 +120,31 @@ pub async fn test_client(
     });
     let outcomes: Vec<_> = played.buffered(at_a_time.max(1)).collect().await;
     let outcomes = outcomes.into_iter().collect::<Result<_, _>>()?;
-    Ok(Run { peer: "the client".to_owned(), outcomes })
+    Ok(Run { peer: format!("{} {}", survey.name, survey.version), outcomes })
+}
+
+/// Has the client introduce itself.
+async fn survey_client(commands: &ClientCommands, timeout: Duration) -> Result<Survey, Untestable> {
+    let program = Program::new(commands).await;
+    let mut program = program.map_err(|error| Untestable(error.to_string()))?;
+    let player = Player::new(Opposite::Client(&mut program), timeout, timeout);
+    let with = serde_json::Map::from_iter([("agent".into(), "echo".into()), ("input".into(), "{}".into())]);
+    let hello = player.first_hello(&CaseRun { command: "submit".to_owned(), with }).await;
+    let hello = hello.map_err(|trouble| match trouble {
+        Trouble::Due { due, came } => {
+            Untestable(format!("the client opens no session: {due} was due, and came {came}"))
+        }
+        Trouble::Case(problem) => Untestable(problem),
+        Trouble::Patience(_) => Untestable("the client opens no session".to_owned()),
+    })?;
+    let payload = &hello["payload"];
+    Ok(Survey {
+        name: text(&payload["client"]["name"]),
+        version: text(&payload["client"]["version"]),
+        features: words(&payload["capabilities"]["features"], ""),
+        commands: commands.names(),
+        ..Survey::default()
+    })
 }
 
 /// Opens a session and reads what the runtime says of itself.
@@ -130,12 +157,6 @@ async fn survey(target: &Target) -> Result<Survey, Untestable> {
         Trouble::Patience(_) | Trouble::Case(_) => Untestable("no session can be opened".to_owned()),
     })?;
     let payload = &welcome["payload"];
-    let words = |list: &serde_json::Value, member: &str| {
-        let items = list.as_array().into_iter().flatten();
-        let words = items.filter_map(|item| item.as_str().or_else(|| item[member].as_str()));
-        words.map(str::to_owned).collect()
-    };
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     Ok(Survey {
         name: text(&payload["runtime"]["name"]),
         version: text(&payload["runtime"]["version"]),
@@ -145,4 +166,15 @@ async fn survey(target: &Target) -> Result<Survey, Untestable> {
         other_principal: target.other.is_some(),
         connections: !target.pipes,
     })
+}
+
+/// The texts of a list, or those that its objects have as this member.
+fn words(list: &Value, member: &str) -> BTreeSet<String> {
+    let items = list.as_array().into_iter().flatten();
+    let words = items.filter_map(|item| item.as_str().or_else(|| item[member].as_str()));
+    words.map(str::to_owned).collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }

@@ -36,7 +36,7 @@ fn runtime(calls: &Path) -> Runtime {
 }
 
 async fn play(target: Target) -> Run {
-    test_runtime(&target, &runtime_cases(), AT_A_TIME, |_, _| ()).await.unwrap()
+    test_runtime(&target, &crate::asked(runtime_cases()), AT_A_TIME, |_, _| ()).await.unwrap()
 }
 
 /// In this process, on a clock that jumps over what is waited for.

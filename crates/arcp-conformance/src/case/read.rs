@@ -92,8 +92,8 @@ fn step(mut written: Map<String, Value>) -> Result<Step, String> {
     let (who, verb) = words.split_once(' ').unwrap_or(("a", &words));
     let named = match (named, verb) {
         (None, _) => "job".to_owned(),
-        (Some(Value::String(name)), "submits") => name,
-        (Some(_), _) => return Err("`named` is the name of a submitted job".to_owned()),
+        (Some(Value::String(name)), "submits" | "takes_job") => name,
+        (Some(_), _) => return Err("`named` is the name of a job".to_owned()),
     };
     let action = action(verb, how, named).map_err(|problem| format!("{verb}: {problem}"))?;
     Ok(Step { who: who.to_owned(), action, within, text })
@@ -115,6 +115,7 @@ fn action(verb: &str, how: Value, named: String) -> Result<Action, String> {
         "got" => Action::Got(given(how)?),
         "got_in_order" => Action::GotInOrder(given(how)?),
         "each_got" => Action::EachGot(given(how)?),
+        "rises" => Action::Rises(given(how)?),
         "numbers_are_contiguous" => nothing(&how, Action::NumbersAreContiguous)?,
         "ids_are_unique" => nothing(&how, Action::IdsAreUnique)?,
         "repeats_are_alike" => nothing(&how, Action::RepeatsAreAlike)?,
@@ -125,8 +126,11 @@ fn action(verb: &str, how: Value, named: String) -> Result<Action, String> {
         "waits" => Action::Waits(given::<Wait>(how)?),
         "sets" => Action::Sets(how),
         "runs" => Action::Runs(given::<Run>(how)?),
-        "welcomes" => Action::Welcomes(how),
+        "interrupts" => nothing(&how, Action::Interrupts)?,
         "accepts" => Action::Accepts(how),
+        "accepts_resume" => Action::AcceptsResume(how),
+        "welcomes" => Action::Welcomes(how),
+        "takes_job" => Action::TakesJob(how, named),
         "closes" => Action::Closes(how),
         "exits" => Action::Exits(how),
         _ => return Err("there is no such thing to do".to_owned()),

@@ -110,20 +110,23 @@ impl Player<'_> {
         let sent = self.send(who, &json!({"type": "job.submit", "payload": payload})).await?;
         self.variables.set(format!("{named}.request"), sent.as_str());
         let peer = self.peer(who);
-        let accepted = loop {
+        let mut passed = Vec::new();
+        let outcome = loop {
             match peer.next(until).await {
                 Came::Message(message) => match message["type"].as_str() {
                     Some("job.accepted") if message["payload"].get("parent_job_id").is_none() => {
-                        break message;
+                        break Ok(message);
                     }
                     Some("session.error" | "job.error") if answers(&message, &sent) => {
-                        return Err(Trouble::due("job.accepted", shown(&message)));
+                        break Err(Trouble::due("job.accepted", shown(&message)));
                     }
-                    _ => {}
+                    _ => passed.push(Came::Message(message)),
                 },
-                other => return Err(Trouble::due("job.accepted", told(&other))),
+                other => break Err(Trouble::due("job.accepted", told(&other))),
             }
         };
+        peer.give_back(passed);
+        let accepted = outcome?;
         let job = [&accepted["payload"]["job_id"], &accepted["job_id"]].into_iter().find_map(Value::as_str);
         let Some(job) = job else {
             return Err(Trouble::due("a job.accepted that names its job", shown(&accepted)));
@@ -136,6 +139,14 @@ impl Player<'_> {
 
     /// Asks for something that changes nothing and waits for the answer: what was asked before has been answered by then.
     pub(super) async fn sync(&mut self, who: &str, until: Instant) -> Result<(), Trouble> {
+        if matches!(self.opposite, Opposite::Client(_)) {
+            let nonce = format!("p_{}", ulid::Ulid::generate());
+            let sent_at = format!("{:.3}", jiff::Timestamp::now());
+            let ping = json!({"type": "session.ping", "payload": {"nonce": nonce, "sent_at": sent_at}});
+            self.send(who, &ping).await?;
+            let pong = json!({"type": "session.pong", "payload": {"ping_nonce": nonce}});
+            return self.receive(who, &pong, until, true).await.map(drop);
+        }
         let lists = self.peer(who).features.iter().any(|feature| feature == "list_jobs");
         let request = if lists {
             json!({"type": "session.list_jobs", "payload": {"limit": 1}})

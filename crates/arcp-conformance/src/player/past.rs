@@ -40,11 +40,12 @@ impl Player<'_> {
             }
             Action::Got(times) => {
                 let pattern = self.variables.fill(&times.of)?;
+                let due = self.variables.fill(&times.times)?;
                 let came = messages().filter(|message| is_like(&pattern, message, &self.variables)).count();
-                if came == times.times {
+                if matches(&due, &came.into(), &mut self.variables).is_ok() {
                     return Ok(());
                 }
-                Err(Trouble::due(format!("{} × {}", times.times, shown(&pattern)), format!("{came} of them")))
+                Err(Trouble::due(format!("{due} × {}", shown(&pattern)), format!("{came} of them")))
             }
             Action::GotInOrder(patterns) => {
                 let mut came = messages();
@@ -70,6 +71,11 @@ impl Player<'_> {
                     }
                 }
                 if any { Ok(()) } else { Err(Trouble::due(shown(&of), listed(history))) }
+            }
+            Action::Rises(rises) => {
+                let of = self.variables.fill(&rises.of)?;
+                let those = messages().filter(|message| is_like(&of, message, &self.variables));
+                rising(those, &rises.at)
             }
             Action::NumbersAreContiguous => contiguous(history),
             Action::IdsAreUnique => unique(history),
@@ -103,6 +109,22 @@ fn listed(history: &[Past]) -> String {
     let told =
         counted.into_iter().map(|(name, times)| if times == 1 { name } else { format!("{name} ×{times}") });
     told.collect::<Vec<_>>().join(", ")
+}
+
+fn rising<'a>(messages: impl Iterator<Item = &'a Value>, at: &str) -> Result<(), Trouble> {
+    let mut before = None;
+    for message in messages {
+        let number = message.pointer(at).and_then(Value::as_f64);
+        match number {
+            Some(number) if before.is_none_or(|before| number > before) => before = Some(number),
+            _ => {
+                let due =
+                    before.map_or_else(|| "a number".to_owned(), |before| format!("more than {before}"));
+                return Err(Trouble::due(format!("{due} at {at}"), shown(message)));
+            }
+        }
+    }
+    if before.is_some() { Ok(()) } else { Err(Trouble::due("such messages", "none")) }
 }
 
 fn contiguous(history: &[Past]) -> Result<(), Trouble> {
@@ -174,5 +196,17 @@ mod tests {
         assert!(unique(&history(json!([{"id": "a", "event_seq": 1}, {"id": "a", "event_seq": 2}]))).is_err());
         assert!(unique(&history(json!([{"type": "x"}]))).is_err());
         assert!(unique(&history(json!([]))).is_err());
+    }
+
+    #[test]
+    fn what_rises_neither_falls_nor_stays() {
+        let rises = |numbers: Value| {
+            let numbers = numbers.as_array().unwrap().iter().map(|n| json!({"n": n})).collect::<Vec<_>>();
+            rising(numbers.iter(), "/n").is_ok()
+        };
+        assert!(rises(json!([1, 2, 5])) && rises(json!([0])));
+        for bad in [json!([]), json!([2, 1]), json!([1, 1]), json!([1, null]), json!(["1"])] {
+            assert!(!rises(bad.clone()), "{bad}");
+        }
     }
 }
