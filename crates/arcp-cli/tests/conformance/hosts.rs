@@ -48,7 +48,8 @@ pub(crate) fn memory(dir: &Path) -> Run {
             let (connector, listener) = listener();
             let runtime = runtime(&calls);
             tokio::spawn(async move { runtime.serve_all(listener).await });
-            play(Target::new(connector, TOKEN).other_principal(OTHER)).await
+            let forever = Duration::from_secs(86_400); // of which none is waited for
+            play(Target::new(connector, TOKEN).other_principal(OTHER).patience(forever)).await
         })
     };
     thread::spawn(paused).join().unwrap()

@@ -149,10 +149,10 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         name: "it lets any token in",
         case: "6.1-01",
-        change: heard!(|_, message| if let Some(token) = message.pointer_mut("/payload/auth/token") {
-            if *token != crate::host::OTHER {
-                *token = crate::host::TOKEN.into();
-            }
+        change: heard!(|_, message| if let Some(token) = message.pointer_mut("/payload/auth/token")
+            && *token != crate::host::OTHER
+        {
+            *token = crate::host::TOKEN.into();
         }),
     },
     Fault {
@@ -251,10 +251,10 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "it takes a resume from the future",
         case: "6.3-22",
         change: heard!(
-            |_, message| if let Some(last) = message.pointer_mut("/payload/resume/last_event_seq") {
-                if last.as_u64().is_some_and(|last| last > 500) {
-                    *last = 0.into();
-                }
+            |_, message| if let Some(last) = message.pointer_mut("/payload/resume/last_event_seq")
+                && last.as_u64().is_some_and(|last| last > 500)
+            {
+                *last = 0.into();
             }
         ),
     },
@@ -467,10 +467,10 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         name: "it grants whatever tool an agent calls",
         case: "9.1-03",
-        change: heard!(|_, message| if is(&message, "job.submit") {
-            if message["payload"]["lease_request"].is_object() {
-                message["payload"]["lease_request"]["tool.call"] = json!(["**"]);
-            }
+        change: heard!(|_, message| if is(&message, "job.submit")
+            && message["payload"]["lease_request"].is_object()
+        {
+            message["payload"]["lease_request"]["tool.call"] = json!(["**"]);
         }),
     },
     Fault {
@@ -507,10 +507,10 @@ pub(crate) const FAULTS: &[Fault] = &[
         change: sent!(|_, message| {
             let final_codes = ["LEASE_EXPIRED", "BUDGET_EXHAUSTED"];
             for at in ["/payload", "/payload/body/error"] {
-                if let Some(error) = message.pointer_mut(at) {
-                    if final_codes.iter().any(|code| error["code"] == **code) {
-                        error["retryable"] = true.into();
-                    }
+                if let Some(error) = message.pointer_mut(at)
+                    && final_codes.iter().any(|code| error["code"] == **code)
+                {
+                    error["retryable"] = true.into();
                 }
             }
             if message["payload"]["body"]["error"].is_null() {
