@@ -40,6 +40,7 @@ const TABLE: &[(&str, May)] = &[
     ("arcp-store-sqlite", May::Only(&["arcp-runtime", "arcp-proto"], &[])),
     ("arcp-jwt", May::Only(&["arcp-runtime"], &[])),
     ("arcp-litellm", May::Only(&["arcp-runtime"], &[])),
+    ("arcp-conformance", May::Only(&["arcp-transport", "arcp-transport-ws"], &[])),
     (
         "arcp",
         May::Only(

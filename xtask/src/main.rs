@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod conformance;
 mod crash;
 mod layers;
 mod markdown;
@@ -34,6 +35,8 @@ enum Command {
     Sim(sim::Options),
     /// A real runtime that is killed in the middle of everything, as often as you like
     Crash(crash::Options),
+    /// The conformance cases, against this project's own runtime and client, or with arguments against any
+    Conformance(conformance::Options),
     /// Write README.md from the front page of crates/arcp/src/lib.rs
     Readme(readme::Options),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Layers => layers::run(),
         Command::Sim(options) => sim::run(&options),
         Command::Crash(options) => crash::run(&options),
+        Command::Conformance(options) => conformance::run(&options),
         Command::Readme(options) => readme::run(&options),
     };
     match outcome {

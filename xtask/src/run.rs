@@ -29,14 +29,20 @@ fn cargo() -> OsString {
 /// One cargo command, which prints itself as a person would type it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cargo {
-    args: Vec<&'static str>,
+    args: Vec<Cow<'static, str>>,
     env: Vec<(&'static str, Cow<'static, str>)>,
 }
 
 impl Cargo {
     /// A command from its arguments, as they are typed after `cargo`.
     pub(crate) fn new(line: &'static str) -> Self {
-        Self { args: line.split_whitespace().collect(), env: Vec::new() }
+        Self { args: line.split_whitespace().map(Cow::from).collect(), env: Vec::new() }
+    }
+
+    /// Adds an argument, as it is.
+    pub(crate) fn arg(mut self, arg: impl Into<Cow<'static, str>>) -> Self {
+        self.args.push(arg.into());
+        self
     }
 
     /// Sets a variable of the environment.
@@ -49,7 +55,7 @@ impl Cargo {
     fn command(&self) -> Command {
         let mut command = Command::new(cargo());
         command
-            .args(&self.args)
+            .args(self.args.iter().map(|arg| arg.as_ref()))
             .envs(self.env.iter().map(|(name, value)| (name, value.as_ref())))
             .current_dir(root());
         for (name, _) in env::vars_os() {

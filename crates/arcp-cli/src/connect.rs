@@ -67,7 +67,7 @@ fn connect_failure(error: ConnectError) -> Failure {
 pub(crate) fn request_failure(error: RequestError) -> Failure {
     let code = match &error {
         RequestError::Agent(..) | RequestError::Encode(_) => exit::USAGE,
-        RequestError::Refused(_) => exit::JOB,
+        RequestError::Refused(_) | RequestError::NotOffered(_) => exit::JOB,
         _ => exit::CONNECTION,
     };
     Failure::new(code, error)

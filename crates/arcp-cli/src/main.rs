@@ -1,6 +1,7 @@
 //! `arcp`: host agents and drive them from a terminal.
 
 mod cancel;
+mod conformance;
 mod connect;
 mod credentials;
 mod exit;
@@ -48,6 +49,8 @@ enum Command {
     Replay(replay::Replay),
     /// Look at a lease without a runtime.
     Lease(lease::LeaseCommand),
+    /// Test a runtime, or a client, against the protocol.
+    Conformance(conformance::Conformance),
     /// List provisioned credentials that are not known to be revoked.
     Credentials(credentials::Credentials),
 }
@@ -60,7 +63,7 @@ fn main() -> ExitCode {
         Command::Jobs(jobs) => jobs.json,
         Command::Credentials(credentials) => credentials.json,
         Command::Lease(lease) => lease.json(),
-        Command::Serve(_) | Command::Cancel(_) | Command::Replay(_) => false,
+        Command::Serve(_) | Command::Cancel(_) | Command::Replay(_) | Command::Conformance(_) => false,
     };
     if let Err(failure) = log_to_stderr(matches!(arguments.command, Command::Serve(_))) {
         return failure.report(json);
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
             Command::Credentials(credentials) => credentials::run(&credentials),
             Command::Replay(replay) => replay::run(&replay),
             Command::Lease(command) => lease::run(command),
+            Command::Conformance(conformance) => conformance::run(conformance).await,
         }
     };
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

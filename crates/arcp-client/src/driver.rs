@@ -308,6 +308,9 @@ impl Driver {
                 }
             }
             CoreEvent::Refused { request, error } => self.fail(request, RequestError::Refused(error)),
+            CoreEvent::NotOffered { request, feature } => {
+                self.fail(request, RequestError::NotOffered(feature))
+            }
             CoreEvent::TimedOut { request } => self.fail(request, RequestError::TimedOut),
             CoreEvent::Interrupted { request } => self.fail(request, RequestError::Interrupted),
             CoreEvent::Job { job_id, event_seq, event, audience } => {

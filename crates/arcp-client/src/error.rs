@@ -2,7 +2,7 @@
 
 use arcp_core::client::Loss;
 use arcp_proto::job::FinalStatus;
-use arcp_proto::{DecodeError, EncodeError, ErrorCode, ErrorPayload, InvalidAgentRef};
+use arcp_proto::{DecodeError, EncodeError, ErrorCode, ErrorPayload, Feature, InvalidAgentRef};
 
 /// Why a session could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,10 @@ pub enum RequestError {
     /// The runtime refused this request; the session goes on.
     #[error("runtime refused the request: {0}")]
     Refused(ErrorPayload),
+    /// The runtime does not offer a feature that the request makes use of (§6.2), such as listing jobs, or a budget in a lease;
+    /// nothing was sent.
+    #[error("runtime does not offer {0}")]
+    NotOffered(Feature),
     /// The runtime did not answer in time. It may have done what it was asked: a submit with an
     /// [`idempotency_key`](crate::Submit::idempotency_key) can be made again safely.
     #[error("runtime did not answer the request in time")]

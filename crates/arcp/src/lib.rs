@@ -85,6 +85,13 @@
 //! echo '{"fs.read": ["/data/**"]}' | cargo run --release --package arcp-cli -- lease check - fs.read /data/../etc/passwd
 //! ```
 //!
+//! Whether a runtime does what the protocol asks for is asked of it by cases, each with the section that says so; `--as-runtime` asks a
+//! client. Against the one that was started above:
+//!
+//! ```sh
+//! cargo run --release --package arcp-cli -- conformance --token s3cret
+//! ```
+//!
 //! ## The crates
 //!
 //! This crate is a door to the others, one feature each; depend on those alone if you like.
@@ -98,6 +105,7 @@
 //! | `axum` | `arcp-axum` | mount a runtime in an axum router |
 //! | `sqlite` | `arcp-store-sqlite` | a runtime that goes on after a restart: all that it has told anybody, in one file |
 //! | `litellm` | `arcp-litellm` | give jobs virtual keys of a LiteLLM proxy, bounded as their leases are |
+//! | on its own | `arcp-conformance` | the conformance cases as data, and what plays them |
 //! | always | `arcp-proto`, `arcp-transport` | the wire types, the traits of a link |
 //!
 //! `arcp-core` is below all of them: the protocol as state machines without I/O. What stands where, and why, is in
@@ -110,7 +118,7 @@
 //! every kind, inline and streamed results, errors, cancellation, time limits, idempotency and agent versions; listing them, and
 //! subscribing to those of other sessions. Leases that are enforced at every operation, budgets that add up, delegation to other
 //! agents, credentials of upstream services that are issued for one job and revoked with it. WebSocket with TLS, and the pipes of a
-//! child process. The published Python SDK works with it, from either side.
+//! child process. The published Python SDK works with it, from either side. `CONFORMANCE.md` is what the cases show of all this.
 //!
 //! Not there yet: JWT, OpenTelemetry. A runtime offers in `session.welcome` what it can do, and refuses by name
 //! what it cannot.

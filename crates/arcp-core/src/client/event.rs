@@ -2,7 +2,7 @@
 
 use arcp_proto::job::{Accepted, Event as JobEvent, FinalStatus, JobError, JobResult, Subscribed};
 use arcp_proto::session::{AgentInfo, Jobs, Peer};
-use arcp_proto::{DecodeError, ErrorCode, ErrorPayload, Features, JobId, SessionId};
+use arcp_proto::{DecodeError, ErrorCode, ErrorPayload, Feature, Features, JobId, SessionId};
 
 use super::place::Audience;
 
@@ -80,6 +80,13 @@ pub enum Event {
         request: RequestKey,
         /// Why.
         error: ErrorPayload,
+    },
+    /// A request was not sent: it makes use of a feature that the session does not have (§6.2).
+    NotOffered {
+        /// The request.
+        request: RequestKey,
+        /// What the runtime does not offer.
+        feature: Feature,
     },
     /// A request was not answered in time. It may still have been carried out.
     TimedOut {

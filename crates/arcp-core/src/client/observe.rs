@@ -1,8 +1,8 @@
 //! Looking at jobs that this session did not submit: listing (§6.6) and subscribing (§7.6).
 
-use arcp_proto::JobId;
 use arcp_proto::job::{Subscribe, Subscribed, Unsubscribe};
 use arcp_proto::session::{Jobs as Page, ListJobs};
+use arcp_proto::{Feature, JobId};
 
 use super::renew::Followed;
 use super::requests::Kind;
@@ -10,20 +10,25 @@ use super::{Event, Phase, RequestKey, Session};
 use crate::time::Now;
 
 impl Session {
-    /// Asks for a page of jobs. Answered by [`Event::Jobs`], [`Event::Refused`] or [`Event::TimedOut`].
+    /// Asks for a page of jobs. Answered by [`Event::Jobs`], [`Event::Refused`], [`Event::NotOffered`] or [`Event::TimedOut`].
     pub fn list_jobs(&mut self, now: Now, list: &ListJobs) -> RequestKey {
         let envelope = self.envelope(now, list);
-        self.request(now, envelope, Kind::List)
+        self.request(now, envelope, Kind::List, [Feature::ListJobs].into_iter().collect())
     }
 
-    /// Subscribes to a job. Answered by [`Event::Subscribed`], [`Event::Refused`], [`Event::TimedOut`], or
+    /// Subscribes to a job. Answered by [`Event::Subscribed`], [`Event::Refused`], [`Event::NotOffered`], [`Event::TimedOut`], or
     /// [`Event::Interrupted`] if the connection is lost meanwhile.
     pub fn subscribe(&mut self, now: Now, subscribe: &Subscribe) -> RequestKey {
         let job_id = subscribe.job_id.clone();
         let mut envelope = self.envelope(now, subscribe);
         envelope.job_id = Some(job_id.clone());
         let after = subscribe.history.then(|| subscribe.from_event_seq.unwrap_or(0));
-        self.request(now, envelope, Kind::Subscribe(job_id, after))
+        self.request(
+            now,
+            envelope,
+            Kind::Subscribe(job_id, after),
+            [Feature::Subscribe].into_iter().collect(),
+        )
     }
 
     /// Ends a subscription; there is no answer, and nothing more is told of the job.

@@ -139,10 +139,11 @@ impl Session {
             let message = "runtime does not offer subscriptions";
             return self.lose_job(job_id, ErrorPayload::new(ErrorCode::InvalidRequest, message));
         }
+        let uses = [Feature::Subscribe].into_iter().collect();
         let wish = followed.wish(job_id.clone());
         let mut envelope = self.envelope(now, &wish);
         envelope.job_id = Some(job_id.clone());
-        let request = self.request(now, envelope, Kind::TakeUp(job_id.clone()));
+        let request = self.request(now, envelope, Kind::TakeUp(job_id.clone()), uses);
         self.jobs.taken_up_by.insert(request, job_id);
     }
 
@@ -180,6 +181,17 @@ impl Session {
                 self.lose_job(job_id, ErrorPayload::new(ErrorCode::InternalError, message));
             }
             None => self.events.push_back(Event::TimedOut { request }),
+        }
+    }
+
+    /// Tells that a request was not sent, as the runtime does not offer what it is about.
+    pub(super) fn lack(&mut self, request: RequestKey, feature: Feature) {
+        match self.jobs.taken_up_by.remove(&request) {
+            Some(job_id) => {
+                let message = format!("runtime does not offer {feature}");
+                self.lose_job(job_id, ErrorPayload::new(ErrorCode::InvalidRequest, message));
+            }
+            None => self.events.push_back(Event::NotOffered { request, feature }),
         }
     }
 

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use arcp_proto::job::{Cancel, Submit};
-use arcp_proto::{ByteString, ErrorCode, Extensions, JobId, Json, MessageId, TraceContext};
+use arcp_proto::{
+    ByteString, ErrorCode, Extensions, Feature, Features, JobId, Json, MessageId, TraceContext, namespace,
+};
 
 use super::{Event, Phase, RequestKey, Session, Transmit};
 use crate::time::{Instant, Now};
@@ -33,6 +35,8 @@ pub(super) struct Open {
     deadline: Instant,
     /// Whether it was asked in a session before this one, too.
     pub(super) renewed: bool,
+    /// What the runtime must offer for it to be asked (§6.2).
+    uses: Features,
     /// As it was asked, to be asked again after a resume.
     frame: ByteString,
 }
@@ -49,7 +53,7 @@ pub(super) enum Kind {
 }
 
 impl Session {
-    /// Submits a job (§7.1). Answered by [`Event::Accepted`], [`Event::Refused`] or [`Event::TimedOut`].
+    /// Submits a job (§7.1). Answered by [`Event::Accepted`], [`Event::Refused`], [`Event::NotOffered`] or [`Event::TimedOut`].
     pub fn submit(&mut self, now: Now, submit: &Submit, trace: Option<&TraceContext>) -> RequestKey {
         let mut submit = submit.clone();
         if submit.idempotency_key.is_none() && self.config.reconnect.is_some() {
@@ -63,7 +67,7 @@ impl Session {
                 envelope.extensions.insert(Extensions::TRACE_CONTEXT, context);
             }
         }
-        self.request(now, envelope, Kind::Submit)
+        self.request(now, envelope, Kind::Submit, used_by(&submit))
     }
 
     /// Cancels a job of this session (§7.4). Answered by [`Event::CancelAcknowledged`], [`Event::Refused`] or
@@ -73,15 +77,21 @@ impl Session {
         let reason = reason.or_else(|| Some("cancelled by the client".to_owned()));
         let mut envelope = self.envelope(now, &Cancel { reason, job_id: Some(job_id.clone()) });
         envelope.job_id = Some(job_id.clone());
-        self.request(now, envelope, Kind::Cancel(job_id))
+        self.request(now, envelope, Kind::Cancel(job_id), Features::none())
     }
 
-    pub(super) fn request(&mut self, now: Now, envelope: arcp_proto::Envelope, kind: Kind) -> RequestKey {
+    pub(super) fn request(
+        &mut self,
+        now: Now,
+        envelope: arcp_proto::Envelope,
+        kind: Kind,
+        uses: Features,
+    ) -> RequestKey {
         self.requests.next_key += 1;
         let key = RequestKey(self.requests.next_key);
         let deadline = now.monotonic + self.config.request_timeout;
         let (id, frame) = (envelope.id.clone(), envelope.encode());
-        let open = Open { key: Some(key), id, kind, deadline, renewed: false, frame };
+        let open = Open { key: Some(key), id, kind, deadline, renewed: false, uses, frame };
         self.requests.waiting.push_back(open);
         if matches!(self.phase, Phase::Ended) {
             self.requests.waiting.clear();
@@ -128,7 +138,8 @@ impl Session {
         }
     }
 
-    /// Sends what may be sent: towards a runtime that does not name requests, one submit at a time.
+    /// Sends what may be sent: nothing that the runtime does not offer (§6.2), and towards a runtime that does not name requests,
+    /// one submit at a time.
     pub(super) fn send_waiting(&mut self) {
         if !matches!(self.phase, Phase::Open) {
             return;
@@ -137,7 +148,12 @@ impl Session {
             if next.kind == Kind::Submit && self.requests.must_wait() {
                 return;
             }
-            if let Some(open) = self.requests.waiting.pop_front() {
+            let offered = &self.standing.features;
+            let lacking = next.uses.iter().find(|feature| !offered.contains(feature)).cloned();
+            let Some(open) = self.requests.waiting.pop_front() else { return };
+            if let Some(feature) = lacking {
+                open.key.into_iter().for_each(|request| self.lack(request, feature.clone()));
+            } else {
                 self.out.push_back(Transmit::Frame(open.frame.clone()));
                 self.requests.open.push_back(open);
             }
@@ -161,6 +177,18 @@ impl Session {
             self.events.push_back(Event::CancelAcknowledged { request });
         }
     }
+}
+
+/// What a submit makes use of.
+fn used_by(submit: &Submit) -> Features {
+    let lease = &submit.lease_request;
+    let uses = [
+        (submit.agent.version.is_some(), Feature::AgentVersions),
+        (submit.lease_constraints.expires_at.is_some(), Feature::LeaseExpiresAt),
+        (lease.names(namespace::COST_BUDGET), Feature::CostBudget),
+        (lease.names(namespace::MODEL_USE), Feature::ModelUse),
+    ];
+    uses.into_iter().filter_map(|(used, feature)| used.then_some(feature)).collect()
 }
 
 impl Requests {

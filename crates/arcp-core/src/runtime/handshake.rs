@@ -250,12 +250,26 @@ fn introduction(received: Received) -> Result<(Introduction, BearerToken), Refus
             (hello.client, hello.auth, hello.capabilities, resume?)
         }
         Message::SessionResume(request) => {
-            let ResumeRequest { client, auth, capabilities, session_id, resume_token, last_event_seq } =
-                request;
-            let session_id = session_id.or(envelope.session_id);
-            let session_id =
-                session_id.ok_or_else(|| invalid("payload: missing field `session_id`".to_owned()))?;
-            (client, auth, capabilities, Some(Resume { session_id, resume_token, last_event_seq }))
+            let ResumeRequest {
+                client,
+                auth,
+                capabilities,
+                resume,
+                session_id,
+                resume_token,
+                last_event_seq,
+            } = request;
+            let resume = match resume {
+                Some(resume) => resume,
+                None => {
+                    let missing = |name: &str| invalid(format!("payload: missing field `{name}`"));
+                    let resume_token = resume_token.ok_or_else(|| missing("resume_token"))?;
+                    let session_id = session_id.or(envelope.session_id);
+                    let session_id = session_id.ok_or_else(|| missing("session_id"))?;
+                    Resume { session_id, resume_token, last_event_seq }
+                }
+            };
+            (client, auth, capabilities, Some(resume))
         }
         _ => return Err(invalid("first message must be session.hello".to_owned())),
     };

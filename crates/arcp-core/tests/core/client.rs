@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use arcp_core::Incoming;
-use arcp_proto::session::AgentInfo;
+use arcp_proto::job::{Submit, Subscribe};
+use arcp_proto::session::{AgentInfo, ListJobs};
 use serde_json::{Value, json};
 
 use crate::host::seconds;
@@ -126,6 +127,53 @@ fn what_is_asked_early_waits_for_the_session() {
     let said = desk.says();
     assert_eq!(types(&said), ["job.submit", "job.cancel"]);
     assert!(said.iter().all(|frame| frame["session_id"] == "sess_1"));
+}
+
+/// §6.2: nobody uses a feature outside of what both have.
+#[test]
+fn what_the_runtime_does_not_offer_is_not_asked_of_it() {
+    let mut desk = Desk::connected();
+    desk.says();
+    let now = desk.clock.now();
+    let list = |desk: &mut Desk| desk.machine.list_jobs(now, &ListJobs::default());
+    let submit = |desk: &mut Desk, payload: Value| {
+        desk.machine.submit(now, &serde_json::from_value::<Submit>(payload).unwrap(), None)
+    };
+    // What is asked early waits for what the welcome says.
+    list(&mut desk);
+    desk.machine.subscribe(
+        now,
+        &Subscribe { job_id: "job_9".parse().unwrap(), history: false, from_event_seq: None },
+    );
+    desk.hears(&message(
+        "w",
+        "session.welcome",
+        json!({ "session_id": "sess_1", "capabilities": { "features": [] } }),
+    ));
+    assert_eq!(desk.is_told(), ["opened sess_1", "#1 lacks list_jobs", "#2 lacks subscribe"]);
+    list(&mut desk);
+    submit(&mut desk, json!({ "agent": "echo@1.0.0" }));
+    submit(&mut desk, json!({ "agent": "echo", "lease_request": { "cost.budget": ["USD:1"] } }));
+    submit(&mut desk, json!({ "agent": "echo", "lease_request": { "model.use": ["*"] } }));
+    submit(
+        &mut desk,
+        json!({ "agent": "echo", "lease_constraints": { "expires_at": "2026-05-13T23:42:00Z" } }),
+    );
+    assert_eq!(
+        desk.is_told(),
+        [
+            "#3 lacks list_jobs",
+            "#4 lacks agent_versions",
+            "#5 lacks cost.budget",
+            "#6 lacks model.use",
+            "#7 lacks lease_expires_at"
+        ]
+    );
+    assert!(desk.says().is_empty());
+    // It is no loss to what can be asked.
+    submit(&mut desk, json!({ "agent": "echo", "lease_request": { "fs.read": ["/data/**"] } }));
+    assert_eq!(types(&desk.says()), ["job.submit"]);
+    assert!(desk.is_told().is_empty());
 }
 
 #[test]

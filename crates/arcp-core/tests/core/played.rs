@@ -62,6 +62,7 @@ pub(crate) fn in_words(event: &Event) -> String {
         Event::Delegated(accepted) => format!("delegated {}", accepted.job_id),
         Event::CancelAcknowledged { request } => format!("{} acknowledged", name(*request)),
         Event::Refused { request, error } => format!("{} refused {}", name(*request), error.code),
+        Event::NotOffered { request, feature } => format!("{} lacks {feature}", name(*request)),
         Event::TimedOut { request } => format!("{} timed out", name(*request)),
         Event::Job { job_id, event, audience: Audience::All, .. } => format!("{job_id} says {}", event.kind),
         Event::Job { job_id, event, audience, .. } => {
@@ -117,7 +118,7 @@ pub(crate) fn welcome() -> Value {
     message(
         "w",
         "session.welcome",
-        json!({ "session_id": "sess_1", "capabilities": { "features": ["progress"] } }),
+        json!({ "session_id": "sess_1", "capabilities": { "features": ["progress", "list_jobs", "subscribe"] } }),
     )
 }
 

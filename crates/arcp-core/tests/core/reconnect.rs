@@ -341,7 +341,8 @@ fn what_an_interrupted_subscription_has_begun_is_not_told_as_the_next_one() {
     desk.machine.subscribe(desk.clock.now(), &subscribe);
     desk.machine.handle_disconnected(desk.clock.now());
     dials(&mut desk);
-    let payload = json!({ "session_id": "sess_1", "resume_token": "rt_2", "resume_window_sec": 60 });
+    let payload = json!({ "session_id": "sess_1", "resume_token": "rt_2", "resume_window_sec": 60,
+        "capabilities": { "features": ["subscribe"] } });
     desk.hears(&message("w", "session.welcome", payload));
     desk.machine.subscribe(desk.clock.now(), &subscribe);
     let id = desk.says().pop().unwrap()["id"].clone();

@@ -431,6 +431,27 @@ fn a_session_resume_message_does_the_same() {
 }
 
 #[test]
+fn a_session_resume_message_may_have_the_block_of_a_hello() {
+    let mut host = Host::new();
+    let (alice, _) = with_three_events(&mut host);
+    let mut payload = hello("alice");
+    payload["resume"] = json!({
+        "session_id": alice.session, "resume_token": alice.token, "last_event_seq": 1,
+    });
+    let mut peer = host.connect();
+    peer.sends(&mut host, &message("r", "session.resume", payload));
+    peer.expects_welcome(&mut host);
+    assert_eq!((peer.session.clone(), numbers(&peer.hears(&mut host))), (alice.session, vec![2, 3]));
+    for bad in [json!(7), json!({ "resume_token": alice.token })] {
+        let mut payload = hello("alice");
+        payload["resume"] = bad;
+        let peer = host.connect();
+        peer.sends(&mut host, &message("r", "session.resume", payload));
+        peer.hears_refusal(&mut host, "r", "INVALID_REQUEST");
+    }
+}
+
+#[test]
 fn a_resume_token_at_the_top_of_a_hello_is_found() {
     let mut host = Host::new();
     let (alice, _) = with_three_events(&mut host);

@@ -38,7 +38,7 @@ pub struct Hello {
     pub last_event_seq: Option<u64>,
 }
 
-/// `session.resume`: the same as a `session.hello` with its resume block at the top of the payload (§6.3).
+/// `session.resume`: the same as a `session.hello` that resumes, with the resume block as there or at the top of the payload (§6.3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumeRequest {
     /// Who is calling.
@@ -50,11 +50,15 @@ pub struct ResumeRequest {
     /// What the client can do.
     #[serde(default, deserialize_with = "object_or_default")]
     pub capabilities: ClientCapabilities,
+    /// Which session to resume; what is beside it counts only if this is missing.
+    #[serde(default, deserialize_with = "optional_object", skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
     /// Which session to resume; the envelope's, if missing here.
     #[serde(default, deserialize_with = "empty_is_absent", skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
     /// The second factor.
-    pub resume_token: ResumeToken,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume_token: Option<ResumeToken>,
     /// The last number that the client has seen; 0 for none.
     #[serde(default, with = "integer_or_zero")]
     pub last_event_seq: u64,

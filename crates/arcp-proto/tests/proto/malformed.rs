@@ -23,7 +23,8 @@ const MESSAGES: &[(&str, &str)] = &[
         "session.resume",
         r#"{"client?":{"name!":"text","version?":"text"},"auth?":{"scheme!":"text","token?":"secret"},
             "capabilities?":{"encodings?":"strings","features?":"strings","agents?":"raw"},
-            "session_id?":"id","resume_token!":"secret","last_event_seq?":"integer"}"#,
+            "resume?":{"session_id!":"id","resume_token!":"secret","last_event_seq?":"integer"},
+            "session_id?":"id","resume_token?":"secret","last_event_seq?":"integer"}"#,
     ),
     (
         "session.welcome",

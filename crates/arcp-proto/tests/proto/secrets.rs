@@ -62,6 +62,9 @@ fn handshakes() {
     hidden_throughout(&decoded::<ResumeRequest>(json!({
         "auth": { "scheme": "bearer", "token": CANARY }, "resume_token": CANARY, "session_id": "s",
     })));
+    hidden_throughout(&decoded::<ResumeRequest>(json!({
+        "resume": { "session_id": "s", "resume_token": CANARY },
+    })));
     hidden_throughout(&decoded::<Welcome>(json!({ "session_id": "s", "resume_token": CANARY })));
 }
 

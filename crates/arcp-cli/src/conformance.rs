@@ -1,0 +1,245 @@
+//! `arcp conformance`: does a runtime, or a client, do what the protocol asks for? The cases are those of `arcp-conformance`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use arcp::stdio::ChildConnector;
+use arcp::ws::WsConnector;
+use arcp_conformance::{
+    AT_A_TIME, Case, ClientCommands, Level, Outcome, Run, Target, client_cases, report, runtime_cases,
+    test_client, test_runtime,
+};
+
+use crate::exit::{self, Failure};
+
+#[derive(clap::Args)]
+pub(crate) struct Conformance {
+    /// The runtime to test. Most cases drive the fixture agents that `arcp serve --fixtures` hosts.
+    #[arg(long, env = "ARCP_URL", default_value = "ws://127.0.0.1:7777/arcp")]
+    url: String,
+
+    /// The bearer token. Anybody on this machine can read it in the list of processes: prefer the variable.
+    #[arg(long, env = "ARCP_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+
+    /// The bearer token of a second principal, who may not see what the first one does. Without it some cases are not run.
+    #[arg(long, env = "ARCP_TOKEN_B", hide_env_values = true)]
+    token_b: Option<String>,
+
+    /// Test a runtime that is a child process, reached by its stdin and stdout: -- COMMAND…
+    #[arg(long, requires = "child", conflicts_with = "as_runtime")]
+    stdio: bool,
+
+    /// Test a client: be the runtime that it connects to.
+    #[arg(long, requires = "commands")]
+    as_runtime: bool,
+
+    #[command(flatten)]
+    client: Client,
+
+    /// Play the cases whose number begins so only, such as 6.3 or 6.3-04. Repeatable.
+    #[arg(long, value_name = "NUMBER")]
+    case: Vec<String>,
+
+    /// What to look at: what the draft says MUST (must), SHOULD as well (should), or also what it leaves open and arcp has decided (profile).
+    #[arg(long, default_value = "profile", value_parser = level)]
+    level: Level,
+
+    /// Where to write a report: a file ending in .xml (JUnit), .md or .json; or junit, md or json for stdout. Repeatable.
+    #[arg(long, value_name = "FILE|FORMAT", value_parser = destination)]
+    report: Vec<Destination>,
+
+    /// How long an answer may take.
+    #[arg(long, value_name = "SECS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout: u64,
+
+    /// How long a case may let time pass, such as two heartbeat intervals. Cases that would need longer are not run.
+    #[arg(long, value_name = "SECS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    patience: u64,
+
+    /// How many cases are played at a time.
+    #[arg(long, value_name = "N", default_value_t = AT_A_TIME as u64, value_parser = clap::value_parser!(u64).range(1..=256))]
+    at_a_time: u64,
+
+    /// List the cases and play none.
+    #[arg(long)]
+    list: bool,
+
+    /// The runtime to start, with --stdio.
+    #[arg(last = true, value_name = "COMMAND")]
+    child: Vec<OsString>,
+}
+
+/// What runs the client under test. In each command {url} and {token} stand for where it is to connect to; both are in ARCP_URL and
+/// ARCP_TOKEN, too.
+#[derive(clap::Args)]
+struct Client {
+    /// Submits a job, follows it to its end, prints its result and nothing else on stdout, and exits with 0 if it succeeded: {agent} and
+    /// {input} (JSON).
+    #[arg(long, value_name = "COMMAND", group = "commands", requires = "as_runtime")]
+    submit: Option<String>,
+
+    /// The same, and shows each event of kind log once, with its message, on stderr.
+    #[arg(long, value_name = "COMMAND", requires = "submit")]
+    follow: Option<String>,
+
+    /// The same as --submit, and cancels the job when it gets SIGINT.
+    #[arg(long, value_name = "COMMAND", requires = "submit")]
+    cancel: Option<String>,
+
+    /// The same as --submit, with {lease} (JSON), {expires_at}, {idempotency_key} and {max_runtime_sec}.
+    #[arg(long, value_name = "COMMAND", requires = "submit")]
+    submit_in_full: Option<String>,
+
+    /// Subscribes to a job with its history, follows it to its end, and prints its result: {job}.
+    #[arg(long, value_name = "COMMAND", requires = "submit")]
+    tail: Option<String>,
+
+    /// Lists jobs, and prints their ids.
+    #[arg(long, value_name = "COMMAND", requires = "submit")]
+    jobs: Option<String>,
+}
+
+fn level(word: &str) -> Result<Level, String> {
+    match word {
+        "must" => Ok(Level::Must),
+        "should" => Ok(Level::Should),
+        "profile" => Ok(Level::Profile),
+        _ => Err("use must, should or profile".to_owned()),
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Format {
+    Junit,
+    Markdown,
+    Json,
+}
+
+/// A report: what it is, and where it goes, stdout if nowhere.
+#[derive(Clone, Debug)]
+struct Destination(Format, Option<PathBuf>);
+
+fn destination(text: &str) -> Result<Destination, String> {
+    let path = Path::new(text);
+    let (word, file) = match path.extension().and_then(|extension| extension.to_str()) {
+        Some(extension) => (extension, Some(path.to_owned())),
+        None => (text, None),
+    };
+    let format = match word {
+        "xml" | "junit" => Format::Junit,
+        "md" => Format::Markdown,
+        "json" => Format::Json,
+        _ => {
+            return Err("use a file ending in .xml, .md or .json, or junit, md or json for stdout".to_owned());
+        }
+    };
+    Ok(Destination(format, file))
+}
+
+pub(crate) async fn run(conformance: Conformance) -> Result<(), Failure> {
+    let cases = cases(&conformance)?;
+    if conformance.list {
+        for Case { id, level, title, .. } in &cases {
+            let line = writeln!(std::io::stdout(), "{id:<16} {level:<7} {title}");
+            line.map_err(|error| Failure::new(exit::JOB, error))?;
+        }
+        return Ok(());
+    }
+    let at_a_time = usize::try_from(conformance.at_a_time).unwrap_or(AT_A_TIME);
+    let run = if conformance.as_runtime {
+        test_client(&commands(&conformance)?, &cases, at_a_time, tell).await
+    } else {
+        test_runtime(&target(&conformance)?, &cases, at_a_time, tell).await
+    };
+    let run = run.map_err(|error| Failure::new(exit::CONNECTION, error))?;
+    for Destination(format, file) in &conformance.report {
+        write(&run, format, file.as_deref())?;
+    }
+    let _ = writeln!(std::io::stderr(), "{}", report::summary(&run)); // if stderr is gone there is nobody to tell
+    if run.failures().next().is_some() { Err(Failure::silent(exit::JOB)) } else { Ok(()) }
+}
+
+/// The cases that are asked for.
+fn cases(conformance: &Conformance) -> Result<Vec<Case>, Failure> {
+    let all = if conformance.as_runtime { client_cases() } else { runtime_cases() };
+    let asked = |case: &Case| {
+        let numbers = &conformance.case;
+        let number = case.id.strip_prefix("client-").unwrap_or(&case.id);
+        let named = |wanted: &String| [number, &case.id].iter().any(|id| is_within(id, wanted));
+        case.level <= conformance.level && (numbers.is_empty() || numbers.iter().any(named))
+    };
+    let cases: Vec<_> = all.into_iter().filter(asked).collect();
+    if cases.is_empty() {
+        return Err(Failure::usage("no case has such a number: --list lists them"));
+    }
+    Ok(cases)
+}
+
+/// Whether a number is the wanted one, or of the wanted section: `6.3` holds `6.3-04`, and `6` holds both, but no `6` holds `61-01`.
+fn is_within(id: &str, wanted: &str) -> bool {
+    id.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
+}
+
+fn target(conformance: &Conformance) -> Result<Target, Failure> {
+    let token = conformance.token.as_deref().filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| Failure::usage("no token: set ARCP_TOKEN, or give --token"))?;
+    let target = match conformance.child.split_first() {
+        Some((program, arguments)) => {
+            Target::new(ChildConnector::new(program).args(arguments), token).pipes()
+        }
+        None => Target::new(WsConnector::new(&conformance.url).map_err(Failure::usage)?, token),
+    };
+    let target = target
+        .timeout(Duration::from_secs(conformance.timeout))
+        .patience(Duration::from_secs(conformance.patience));
+    Ok(match &conformance.token_b {
+        Some(other) if !other.is_empty() => target.other_principal(other),
+        _ => target,
+    })
+}
+
+fn commands(conformance: &Conformance) -> Result<ClientCommands, Failure> {
+    let client = &conformance.client;
+    let given = [
+        ("submit", &client.submit),
+        ("follow", &client.follow),
+        ("cancel", &client.cancel),
+        ("submit_in_full", &client.submit_in_full),
+        ("tail", &client.tail),
+        ("jobs", &client.jobs),
+    ];
+    let mut commands = ClientCommands::new().timeout(Duration::from_secs(conformance.timeout));
+    for (name, line) in given {
+        let Some(line) = line else { continue };
+        let words = shlex::split(line).filter(|words| !words.is_empty());
+        let words = words.ok_or_else(|| Failure::usage(format!("--{name}: not a command line: {line}")))?;
+        commands = commands.command(name, words);
+    }
+    Ok(commands)
+}
+
+/// Says what has failed as soon as it has.
+fn tell(case: &Case, outcome: &Outcome) {
+    if let Outcome::Failed(failure) = outcome {
+        let failure = failure.to_string().replace('\n', "\n  ");
+        let _ = writeln!(std::io::stderr(), "FAILED {} {}: {}\n  {failure}", case.id, case.level, case.title);
+    }
+}
+
+fn write(run: &Run, format: &Format, file: Option<&Path>) -> Result<(), Failure> {
+    let text = match format {
+        Format::Junit => report::junit(run).map_err(|error| Failure::new(exit::JOB, error))?,
+        Format::Markdown => format!("# {}\n\n{}", run.peer, report::markdown(&[(&run.peer, run)])),
+        Format::Json => format!("{:#}\n", report::json(run)),
+    };
+    let written = match file {
+        Some(file) => fs::write(file, text).with_context(|| format!("{} cannot be written", file.display())),
+        None => std::io::stdout().write_all(text.as_bytes()).context("stdout cannot be written"),
+    };
+    written.map_err(|error| Failure::new(exit::USAGE, error))
+}
