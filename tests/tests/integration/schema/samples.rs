@@ -208,8 +208,10 @@ fn sessions(dice: &mut Dice) -> Vec<Value> {
         client: Some(peer(dice)),
         auth: Some(Auth { scheme: "bearer".to_owned(), token: Some("tok".into()) }),
         capabilities: client_capabilities(dice),
+        // Read where some peers put it, and never written.
+        resume: None,
         session_id: Some(session_id(dice)),
-        resume_token: token(dice).into(),
+        resume_token: Some(token(dice).into()),
         last_event_seq: dice.count(),
     };
     let features = features(dice);
