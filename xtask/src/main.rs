@@ -12,6 +12,7 @@ mod markdown;
 mod readme;
 mod run;
 mod sim;
+mod soak;
 mod test;
 mod tidy;
 
@@ -34,6 +35,8 @@ enum Command {
     Sim(sim::Options),
     /// A real runtime that is killed in the middle of everything, as often as you like
     Crash(crash::Options),
+    /// A real runtime with thousands of honest clients, and everything beside them that a peer without manners may do
+    Soak(soak::Options),
     /// Write README.md from the front page of crates/arcp/src/lib.rs
     Readme(readme::Options),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Layers => layers::run(),
         Command::Sim(options) => sim::run(&options),
         Command::Crash(options) => crash::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Readme(options) => readme::run(&options),
     };
     match outcome {

@@ -365,7 +365,10 @@ impl Runtime {
                 _ => {}
             }
             match session.as_mut().map_or(Next::Nothing, |session| session.next_to_send(committed)) {
-                Next::Entry(entry) => out.push(Transmit::Entry(entry)),
+                Next::Entry(entry) => {
+                    connection.carried = now.monotonic;
+                    out.push(Transmit::Entry(entry));
+                }
                 Next::Uncommitted => {
                     if let Some(life) = connection.take_life(self.store_is_full) {
                         out.push(Transmit::Frame(life));

@@ -258,11 +258,11 @@ impl Driver {
     /// Takes nothing new on, and waits until no job runs any more.
     pub(crate) async fn drain(&self) {
         self.health.send_if_modified(|health| {
-            let ready = *health == Health::Ready;
-            if ready {
+            let runs = matches!(health, Health::Ready | Health::Full);
+            if runs {
                 *health = Health::Draining;
             }
-            ready
+            runs
         });
         self.with(|machine, now| machine.drain(now));
         let _ = self.drained.subscribe().wait_for(|drained| *drained).await;
@@ -287,7 +287,8 @@ impl Driver {
     /// Ends every job and closes every connection; what has to be sent before is sent.
     pub(crate) fn shut_down(&self) {
         self.health.send_if_modified(|health| {
-            let running = matches!(health, Health::Starting | Health::Ready | Health::Draining);
+            let running =
+                matches!(health, Health::Starting | Health::Ready | Health::Full | Health::Draining);
             if running {
                 *health = Health::Stopping;
             }
@@ -494,17 +495,30 @@ impl Driver {
                     error = &full as &dyn std::error::Error,
                     "store is full: jobs end and requests are refused until there is room"
                 );
+                driver.becomes(Health::Ready, Health::Full);
                 driver.with(|machine, now| machine.handle_full(now));
                 tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
                 commit = driver.store.commit(epoch, Arc::clone(&batch));
             };
             driver.with_state(|state, _| match outcome {
                 Ok(()) => {
+                    driver.becomes(Health::Full, Health::Ready);
                     state.commit = Commit::Idle(epoch);
                     driver.is_committed(state, batch.position);
                 }
                 Err(error) => driver.fail(state, error),
             });
+        });
+    }
+
+    /// Tells of a change of health, unless something else has changed it before.
+    fn becomes(&self, from: Health, to: Health) {
+        self.health.send_if_modified(|health| {
+            let changes = *health == from;
+            if changes {
+                *health = to;
+            }
+            changes
         });
     }
 
@@ -543,13 +557,7 @@ impl Driver {
                 if sessions + jobs > 0 {
                     tracing::info!(sessions, jobs, "went on where the last run was");
                 }
-                self.health.send_if_modified(|health| {
-                    let starting = *health == Health::Starting;
-                    if starting {
-                        *health = Health::Ready;
-                    }
-                    starting
-                });
+                self.becomes(Health::Starting, Health::Ready);
             }
             Err(error) => self.with_state(|state, _| self.fail(state, error)),
         }

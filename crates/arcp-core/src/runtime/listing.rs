@@ -38,6 +38,10 @@ impl Runtime {
         if !(1..=MAX_LIMIT).contains(&limit) {
             return Err(format!("payload.limit: not 1 to {MAX_LIMIT}"));
         }
+        // A state that this version does not know may be one of several; alone it would match nothing and look like an answer.
+        if let Some(word) = filter.status.first().filter(|_| !filter.status.iter().any(JobStatus::is_known)) {
+            return Err(format!("payload.filter.status: {word:?} is no state of a job"));
+        }
         let session = self.sessions.by_key(request.session).ok_or("session is gone")?;
         let observer = &session.principal;
         let before = match cursor {

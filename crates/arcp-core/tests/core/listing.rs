@@ -107,6 +107,7 @@ fn bad_limits_and_cursors_are_refused() {
     for payload in [
         json!({ "limit": 0 }),
         json!({ "limit": 1_001 }),
+        json!({ "filter": { "status": ["asleep"] } }),
         json!({ "cursor": "" }),
         json!({ "cursor": format!("+{}", cursor.as_str().unwrap()) }),
         json!({ "cursor": format!("0{}", cursor.as_str().unwrap()) }),

@@ -158,7 +158,7 @@ async fn a_store_without_room_ends_jobs_and_is_tried_again_until_it_has_some() {
         (&refused["payload"]["code"], &refused["payload"]["retryable"]),
         (&json!("INTERNAL_ERROR"), &json!(true))
     );
-    assert_eq!(runtime.health(), Health::Ready, "it answers");
+    assert_eq!(runtime.health(), Health::Full, "it answers, and takes nothing on");
 
     store.full.store(false, Ordering::SeqCst);
     peer.receive_type("job.event").await;
