@@ -107,6 +107,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", default_value_t = 16 << 20, value_parser = at_least_one)]
     buffer_bytes: usize,
 
+    /// Bytes of events kept for the resumes of all sessions together; beyond it those that keep most forget their oldest.
+    #[arg(long, value_name = "N", default_value_t = 512 << 20, value_parser = at_least_one)]
+    all_buffer_bytes: usize,
+
     /// The largest frame that is read.
     #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = at_least_one)]
     max_frame_bytes: usize,
@@ -122,6 +126,10 @@ pub(crate) struct Serve {
     /// Sessions of one principal.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
     max_sessions_per_principal: usize,
+
+    /// How long a session may carry nothing but heartbeats before it makes room for another of its principal at that limit.
+    #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    idle_after: u64,
 
     /// Jobs of one session that run at a time.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
@@ -274,6 +282,8 @@ fn limits(serve: &Serve) -> Limits {
         jobs_per_session: serve.max_jobs_per_session,
         buffer_events: serve.buffer_events,
         buffer_bytes: serve.buffer_bytes,
+        all_buffer_bytes: serve.all_buffer_bytes,
+        idle_after: Duration::from_secs(serve.idle_after),
         chunk_bytes: serve.max_chunk_bytes,
         result_bytes: serve.max_result_bytes,
         cancel_grace: Duration::from_secs(serve.cancel_grace),

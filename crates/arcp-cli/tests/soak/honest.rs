@@ -20,8 +20,6 @@ use crate::world::{Phase, World, lock};
 
 /// Handshakes at a time while sessions are opened.
 const AT_ONCE: usize = 64;
-/// How often a client watches, lists, or is cut, on average.
-const EVERY: Duration = Duration::from_secs(10);
 
 /// What a client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,7 +201,7 @@ impl Session {
     }
 
     async fn watch(self, mut random: Random) {
-        let mut pace = pace(EVERY, &mut random);
+        let mut pace = pace(self.world.options.every(), &mut random);
         while self.next(&mut pace).await {
             let Some(job) = self.world.recent(&self.principal) else { continue };
             let mut job = match self.client.subscribe(&job).with_history().await {
@@ -222,7 +220,7 @@ impl Session {
     }
 
     async fn list(self, mut random: Random) {
-        let mut pace = pace(EVERY, &mut random);
+        let mut pace = pace(self.world.options.every(), &mut random);
         while self.next(&mut pace).await {
             let mut list = self.client.jobs().page_size(20);
             if random.percent(50) {
@@ -240,7 +238,7 @@ impl Session {
     }
 
     async fn lose(self, mut random: Random) {
-        let mut pace = pace(EVERY, &mut random);
+        let mut pace = pace(self.world.options.every(), &mut random);
         while self.next(&mut pace).await {
             self.cuts.send_modify(|cuts| *cuts += 1);
             self.world.note("connections lost by honest clients", 1);

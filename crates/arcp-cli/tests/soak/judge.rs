@@ -21,7 +21,7 @@ pub(crate) fn judge(world: &World, samples: &[Sample]) -> Result<(), String> {
     for (what, count) in &counts {
         let _ = writeln!(table, "{what:<52} {count:>12}");
     }
-    let hostility = world.hostility();
+    let hostility = world.hostility.borrow().clone();
     for kind in KINDS {
         let count = hostility.get(kind).copied().unwrap_or_default();
         let _ = writeln!(table, "{kind:<52} {count:>12}");

@@ -21,7 +21,7 @@ mod tap;
 mod work;
 mod world;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -54,13 +54,17 @@ async fn soak(options: &Options, directory: &std::path::Path) -> Result<(), Stri
     let clients = honest::open(&world).await?;
     println!("{} sessions opened in {:.1?}", options.sessions, begun.elapsed());
     world.enter(Phase::Quiet);
-    let quiet_cpu = server.during(options.quiet()).await?;
-    println!("quiet run: {:?}, {quiet_cpu:.0} % of a processor", options.quiet());
+    let busy = server.during(options.quiet()).await?;
+    println!("quiet run: {:?}; {busy}", options.quiet());
 
     world.enter(Phase::Hostile);
     hostile::begin(&world);
-    let hostile_cpu = server.during(options.hostile()).await?;
-    println!("hostile run: {:?}, {hostile_cpu:.0} % of a processor", options.hostile());
+    let busy = server.during(options.hostile()).await?;
+    println!("hostile run: {:?}; {busy}", options.hostile());
+    // A short run on a busy machine may not have come to everything yet.
+    let mut counted = world.hostility.subscribe();
+    let all = |met: &BTreeMap<&str, u64>| hostile::KINDS.iter().all(|kind| met.contains_key(kind));
+    drop(timeout(PATIENCE, counted.wait_for(all)).await);
 
     // Everybody drops at once and comes back; then nothing new is begun.
     world.enter(Phase::Storm);
@@ -74,5 +78,5 @@ async fn soak(options: &Options, directory: &std::path::Path) -> Result<(), Stri
     }
     let samples = server.end().await?;
     server::check_log(directory)?;
-    judge::judge(&Arc::clone(&world), &samples)
+    judge::judge(&world, &samples)
 }

@@ -44,6 +44,11 @@ impl Options {
         self.secs.map_or(Duration::from_secs(1), |secs| Duration::from_secs((secs / 2).max(5)))
     }
 
+    /// How often a client watches, lists, or is cut.
+    pub(crate) fn every(&self) -> Duration {
+        if self.judges_everything() { Duration::from_secs(10) } else { Duration::from_millis(500) }
+    }
+
     /// Principals of the honest.
     pub(crate) fn principals(&self) -> usize {
         self.sessions.div_ceil(SESSIONS_OF_ONE)

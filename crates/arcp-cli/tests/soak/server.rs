@@ -31,6 +31,26 @@ pub(crate) struct Server {
     samples: Vec<Sample>,
 }
 
+/// How busy processors were, in percent of one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Busy {
+    runtime: f64,
+    load: f64,
+    /// By what is none of ours. Where that is much, latencies tell of it and not of the runtime.
+    others: f64,
+}
+
+impl std::fmt::Display for Busy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { runtime, load, others } = self;
+        write!(f, "processors: {runtime:.0} % the runtime, {load:.0} % this load, {others:.0} % others")
+    }
+}
+
+fn read(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))
+}
+
 /// The secret of a principal.
 pub(crate) fn token(principal: &str) -> String {
     format!("token-of-{principal}")
@@ -100,10 +120,10 @@ impl Server {
         Ok((server, address))
     }
 
-    /// Lets time pass and looks at the process meanwhile. Gives how busy it was, in percent of one processor.
-    pub(crate) async fn during(&mut self, time: Duration) -> Result<f64, String> {
+    /// Lets time pass and looks at the process meanwhile.
+    pub(crate) async fn during(&mut self, time: Duration) -> Result<Busy, String> {
         self.samples.clear();
-        let (begun, busy) = (Instant::now(), self.processor_time()?);
+        let (begun, before) = (Instant::now(), self.processor_times()?);
         let mut ticks = interval(EVERY);
         while begun.elapsed() < time {
             ticks.tick().await;
@@ -112,7 +132,10 @@ impl Server {
             }
             self.samples.push(Sample { at: begun.elapsed(), bytes: self.memory()? });
         }
-        Ok((self.processor_time()? - busy) / begun.elapsed().as_secs_f64() * 100.0)
+        let after = self.processor_times()?;
+        let [runtime, load, all] =
+            [0, 1, 2].map(|of| (after[of] - before[of]) / begun.elapsed().as_secs_f64() * 100.0);
+        Ok(Busy { runtime, load, others: (all - runtime - load).max(0.0) })
     }
 
     /// Resident memory in bytes.
@@ -123,19 +146,32 @@ impl Server {
         Ok(kilobytes.ok_or("the kernel tells no resident memory")? << 10)
     }
 
-    /// Seconds for which it has been on a processor.
-    fn processor_time(&self) -> Result<f64, String> {
-        let stat = self.told("stat")?;
+    /// Seconds for which the runtime, this process, and everybody together have been on a processor.
+    fn processor_times(&self) -> Result<[f64; 3], String> {
         // The second field is the name, in parentheses; the times are the fourteenth and fifteenth.
-        let fields: Vec<_> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok());
-        let (user, system) = ticks(11).zip(ticks(12)).ok_or("the kernel tells no times")?;
-        Ok((user + system) / TICKS)
+        let of_process = |stat: String| -> Option<f64> {
+            let fields: Vec<_> = stat.rsplit(')').next()?.split_whitespace().collect();
+            Some(fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?)
+        };
+        // All but the fourth and fifth, in which nothing was done.
+        let of_all = |stat: String| -> Option<f64> {
+            let fields = stat.lines().next()?.split_whitespace().skip(1).take(8);
+            let times: Vec<f64> = fields.map_while(|field| field.parse().ok()).collect();
+            Some(times.iter().sum::<f64>() - times.get(3)? - times.get(4)?)
+        };
+        let times = [
+            of_process(self.told("stat")?),
+            of_process(read("/proc/self/stat")?),
+            of_all(read("/proc/stat")?),
+        ];
+        let [Some(runtime), Some(load), Some(all)] = times else {
+            return Err("the kernel tells no times".to_owned());
+        };
+        Ok([runtime, load, all].map(|ticks| ticks / TICKS))
     }
 
     fn told(&self, what: &str) -> Result<String, String> {
-        let path = format!("/proc/{}/{what}", self.child.id());
-        std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))
+        read(&format!("/proc/{}/{what}", self.child.id()))
     }
 
     /// Stops it in order, and gives what was seen of its memory in the last run.

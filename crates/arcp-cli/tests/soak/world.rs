@@ -34,7 +34,8 @@ pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) phase: watch::Sender<Phase>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
-    hostility: Mutex<BTreeMap<&'static str, u64>>,
+    /// What others did to it.
+    pub(crate) hostility: watch::Sender<BTreeMap<&'static str, u64>>,
     latencies: Mutex<BTreeMap<Phase, Vec<Duration>>>,
     problems: Mutex<(u64, Vec<String>)>,
     recent: Mutex<HashMap<String, VecDeque<JobId>>>,
@@ -52,7 +53,7 @@ impl World {
             address,
             phase: watch::Sender::new(Phase::Opening),
             counts: Mutex::default(),
-            hostility: Mutex::default(),
+            hostility: watch::Sender::default(),
             latencies: Mutex::default(),
             problems: Mutex::default(),
             recent: Mutex::default(),
@@ -83,7 +84,7 @@ impl World {
 
     /// A piece of hostility was really met, and answered as it should be.
     pub(crate) fn met(&self, what: &'static str, count: u64) {
-        *lock(&self.hostility).entry(what).or_default() += count;
+        self.hostility.send_modify(|met| *met.entry(what).or_default() += count);
     }
 
     /// How long a job took, from its submit to its result; counted for the phase in which it was begun, if it has ended in it.
@@ -117,10 +118,6 @@ impl World {
 
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
         lock(&self.counts).clone()
-    }
-
-    pub(crate) fn hostility(&self) -> BTreeMap<&'static str, u64> {
-        lock(&self.hostility).clone()
     }
 
     pub(crate) fn latencies(&self, phase: Phase) -> Vec<Duration> {
