@@ -41,6 +41,10 @@ impl Runtime {
     #[doc(hidden)]
     pub fn census(&self) -> Census {
         debug_assert_eq!(self.jobs.len(), self.job_ids.len());
+        debug_assert_eq!(
+            self.jobs.len(),
+            self.jobs_of.values().map(std::collections::BTreeSet::len).sum::<usize>()
+        );
         debug_assert_eq!(self.history_bytes, self.jobs.values().map(|job| job.log.bytes()).sum::<usize>());
         debug_assert_eq!(
             self.sessions.kept_bytes(),

@@ -244,6 +244,7 @@ impl Runtime {
         {
             session.announced.push((record.accepted_after, record.accepted.clone()));
         }
+        self.jobs_of.entry(job.principal.clone()).or_default().insert(job_key);
         self.jobs.insert(job_key, job);
         self.job_ids.insert(job_id.clone(), job_key);
         if running {
