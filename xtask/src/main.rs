@@ -13,6 +13,7 @@ mod markdown;
 mod readme;
 mod run;
 mod sim;
+mod soak;
 mod test;
 mod tidy;
 
@@ -37,6 +38,8 @@ enum Command {
     Crash(crash::Options),
     /// The conformance cases, against this project's own runtime and client, or with arguments against any
     Conformance(conformance::Options),
+    /// A real runtime with thousands of honest clients, and everything beside them that a peer without manners may do
+    Soak(soak::Options),
     /// Write README.md from the front page of crates/arcp/src/lib.rs
     Readme(readme::Options),
 }
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Sim(options) => sim::run(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Readme(options) => readme::run(&options),
     };
     match outcome {

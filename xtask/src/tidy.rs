@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::run;
 
+mod claims;
 mod manifest;
 mod rust;
 mod source;
@@ -34,6 +35,7 @@ const RULES: &[Rule] = &[
     ("issue-number", text::issue_number),
     ("dead-link", text::dead_link),
     ("untested-example", text::untested_example),
+    ("claimed-test", claims::claimed_test),
     ("manifest", manifest::package),
     ("dependency", manifest::dependency),
     ("unsafe", manifest::forbids_unsafe),

@@ -60,7 +60,10 @@ impl Mount {
             return (StatusCode::FORBIDDEN, "this origin is not allowed to reach the runtime\n")
                 .into_response();
         }
-        if !matches!(self.runtime.health(), Health::Starting | Health::Ready | Health::Draining) {
+        if !matches!(
+            self.runtime.health(),
+            Health::Starting | Health::Ready | Health::Full | Health::Draining
+        ) {
             let retry = [(header::RETRY_AFTER, "5")];
             return (StatusCode::SERVICE_UNAVAILABLE, retry, "the runtime takes no new connections\n")
                 .into_response();

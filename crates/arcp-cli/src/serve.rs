@@ -1,5 +1,6 @@
 //! `arcp serve`: a runtime over WebSocket, with health endpoints.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -94,6 +95,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECS", default_value_t = 604_800, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     job_retention: u64,
 
+    /// How long an idempotency key is remembered, with the job that it stands for.
+    #[arg(long, value_name = "SECS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    idempotency_window: u64,
+
     /// Events kept for the resume of one session.
     #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = at_least_one)]
     buffer_events: usize,
@@ -101,6 +106,10 @@ pub(crate) struct Serve {
     /// Bytes of events kept for the resume of one session.
     #[arg(long, value_name = "N", default_value_t = 16 << 20, value_parser = at_least_one)]
     buffer_bytes: usize,
+
+    /// Bytes of events kept for the resumes of all sessions together; beyond it those that keep most forget their oldest.
+    #[arg(long, value_name = "N", default_value_t = 512 << 20, value_parser = at_least_one)]
+    all_buffer_bytes: usize,
 
     /// The largest frame that is read.
     #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = at_least_one)]
@@ -117,6 +126,10 @@ pub(crate) struct Serve {
     /// Sessions of one principal.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
     max_sessions_per_principal: usize,
+
+    /// How long a session may carry nothing but heartbeats before it makes room for another of its principal at that limit.
+    #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    idle_after: u64,
 
     /// Jobs of one session that run at a time.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
@@ -249,6 +262,7 @@ async fn ready(State(runtime): State<Runtime>) -> (StatusCode, &'static str) {
     match runtime.health() {
         Health::Ready => (StatusCode::OK, "ready\n"),
         Health::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        Health::Full => (StatusCode::SERVICE_UNAVAILABLE, "store is full\n"),
         Health::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         Health::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "failed\n"),
@@ -263,10 +277,13 @@ fn limits(serve: &Serve) -> Limits {
         back_pressure_lag: serve.back_pressure_lag,
         resume_window: Duration::from_secs(serve.resume_window),
         job_retention: Duration::from_secs(serve.job_retention),
+        idempotency_window: Duration::from_secs(serve.idempotency_window),
         sessions_per_principal: serve.max_sessions_per_principal,
         jobs_per_session: serve.max_jobs_per_session,
         buffer_events: serve.buffer_events,
         buffer_bytes: serve.buffer_bytes,
+        all_buffer_bytes: serve.all_buffer_bytes,
+        idle_after: Duration::from_secs(serve.idle_after),
         chunk_bytes: serve.max_chunk_bytes,
         result_bytes: serve.max_result_bytes,
         cancel_grace: Duration::from_secs(serve.cancel_grace),
@@ -276,37 +293,22 @@ fn limits(serve: &Serve) -> Limits {
 
 /// Every token that lets somebody in. Errors never repeat one.
 fn tokens(serve: &Serve) -> Result<StaticTokens, Failure> {
-    let mut tokens = StaticTokens::new();
-    let mut none = true;
+    let mut known = Known::default();
     for (index, text) in serve.token.iter().enumerate() {
-        let (token, principal) = token_of(text).ok_or_else(|| {
-            Failure::usage(format!(
-                "--token number {}: not TOKEN=PRINCIPAL, both of them not empty",
-                index + 1
-            ))
-        })?;
-        tokens = tokens.token(token, principal);
-        none = false;
+        known.add(text, || format!("--token number {}", index + 1))?;
     }
     if let Some(path) = &serve.token_file {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
         let text = text.map_err(|error| Failure::new(exit::USAGE, error))?;
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
+            if !line.is_empty() && !line.starts_with('#') {
+                known.add(line, || format!("{}:{}", path.display(), index + 1))?;
             }
-            let (token, principal) = token_of(line).ok_or_else(|| {
-                Failure::usage(format!(
-                    "{}:{}: not TOKEN=PRINCIPAL, both of them not empty",
-                    path.display(),
-                    index + 1
-                ))
-            })?;
-            tokens = tokens.token(token, principal);
-            none = false;
         }
     }
+    let mut tokens = known.tokens;
+    let mut none = known.principals.is_empty();
     if serve.dev_token {
         let token = dev_token()?;
         writeln!(std::io::stderr(), "token of the principal dev: {}", token.expose())?;
@@ -318,6 +320,30 @@ fn tokens(serve: &Serve) -> Result<StaticTokens, Failure> {
         return Err(Failure::usage(message));
     }
     Ok(tokens)
+}
+
+/// Tokens that were given, and whose they are by their digests.
+#[derive(Default)]
+struct Known {
+    tokens: StaticTokens,
+    principals: HashMap<[u8; 32], String>,
+}
+
+impl Known {
+    /// Adds a token from where it was given. One token cannot be two principals': who was let in would be anybody's guess.
+    fn add(&mut self, text: &str, place: impl Fn() -> String) -> Result<(), Failure> {
+        let (token, principal) = token_of(text).ok_or_else(|| {
+            Failure::usage(format!("{}: not TOKEN=PRINCIPAL, both of them not empty", place()))
+        })?;
+        let token = BearerToken::new(token);
+        let earlier = self.principals.insert(*token.digest().as_bytes(), principal.to_owned());
+        if let Some(earlier) = earlier.filter(|earlier| earlier != principal) {
+            let message = format!("{}: the token of {principal} is that of {earlier} as well", place());
+            return Err(Failure::usage(message));
+        }
+        self.tokens = std::mem::take(&mut self.tokens).token(token, principal);
+        Ok(())
+    }
 }
 
 /// A token may contain `=`, a principal may not.

@@ -15,6 +15,9 @@ use crate::error::{ConnectError, RequestError};
 use crate::observe::{List, Subscribe};
 use crate::submit::Submit;
 
+/// A streamed result of which more is not kept, if nothing is said: as much as a runtime sends by default.
+const MAX_RESULT_BYTES: usize = 256 << 20;
+
 /// A client with an open session. Cheap to clone; all clones are the same session.
 ///
 /// The session is closed when the last clone and the last of its [`Job`](crate::Job)s are dropped, or by
@@ -42,7 +45,7 @@ impl Client {
         let identity = Peer { name: "arcp-client".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
         let mut config = Config::new(identity, token.into());
         config.reconnect = Some(Backoff::default());
-        Connect { connector: Arc::new(connector), config }
+        Connect { connector: Arc::new(connector), config, max_result_bytes: MAX_RESULT_BYTES }
     }
 
     /// What the runtime said of itself and of the session: its id, features and agents. After [`State::Renewed`] it is what was
@@ -136,6 +139,7 @@ impl std::fmt::Debug for Client {
 pub struct Connect {
     connector: Arc<dyn Connector>,
     config: Config,
+    max_result_bytes: usize,
 }
 
 impl Connect {
@@ -163,6 +167,13 @@ impl Connect {
         self
     }
 
+    /// How large a streamed result may be, decoded, that is put together in memory; 256 MiB if nothing is said. One above it is
+    /// [`JobError::TooLarge`](crate::JobError::TooLarge), unless it is read as a [`Job::result_stream`](crate::Job::result_stream).
+    pub fn max_result_bytes(mut self, limit: usize) -> Self {
+        self.max_result_bytes = limit;
+        self
+    }
+
     /// How to come back after the connection was lost: after 100 ms at first, 10 s at last, and for 15 minutes, if nothing is
     /// said.
     pub fn reconnect(mut self, backoff: Backoff) -> Self {
@@ -185,7 +196,7 @@ impl Connect {
 
     async fn open(self) -> Result<Client, ConnectError> {
         let transport = self.connector.connect().await?;
-        let commands = driver::open(self.connector, transport, self.config).await?;
+        let commands = driver::open(self.connector, transport, self.config, self.max_result_bytes).await?;
         Ok(Client { commands })
     }
 }

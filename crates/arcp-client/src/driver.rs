@@ -37,10 +37,12 @@ pub(crate) async fn open(
     connector: Arc<dyn Connector>,
     transport: BoxTransport,
     config: Config,
+    max_result_bytes: usize,
 ) -> Result<Commands, ConnectError> {
     let (sender, receiver) = mpsc::channel(COMMANDS);
     let (state, watched) = watch::channel(State::Connected);
-    let commands = Commands { sender, loss: Arc::default(), state: watched, opened: Arc::default() };
+    let commands =
+        Commands { sender, loss: Arc::default(), state: watched, opened: Arc::default(), max_result_bytes };
     let (opened, open) = oneshot::channel();
     let driver = Driver {
         machine: Session::new(config, Box::new(random)),

@@ -89,6 +89,13 @@ pub enum JobError {
     /// not what it says it is.
     #[error("result of the job was streamed, and is not complete here")]
     Incomplete,
+    /// The job succeeded and streamed more than this client keeps: see [`Connect::max_result_bytes`](crate::Connect::max_result_bytes).
+    /// [`Job::result_stream`](crate::Job::result_stream) takes results of any size.
+    #[error("result of the job was streamed, and is above the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The runtime was restarted, and the agent, which was run again, has begun its result anew, after pieces of the earlier one
     /// were given to whoever reads it as a stream.
     #[error("result of the job was begun anew after parts of it were read")]
@@ -122,7 +129,11 @@ impl JobError {
             Self::Failed(error) | Self::Cancelled(error) | Self::TimedOut(error) | Self::Lost(error) => {
                 Some(error)
             }
-            Self::Result(_) | Self::Incomplete | Self::BegunAnew | Self::SessionEnded(_) => None,
+            Self::Result(_)
+            | Self::Incomplete
+            | Self::TooLarge { .. }
+            | Self::BegunAnew
+            | Self::SessionEnded(_) => None,
         }
     }
 }

@@ -37,8 +37,11 @@ pub struct Job {
 }
 
 /// A streamed result, put together from the chunks that have gone by.
-#[derive(Default)]
 struct Streamed {
+    /// How large it may be.
+    limit: usize,
+    /// Whether it is larger.
+    too_large: bool,
     result_id: Option<ResultId>,
     bytes: Vec<u8>,
     encoding: Option<ChunkEncoding>,
@@ -84,7 +87,7 @@ impl Job {
             accepted,
             subscribed,
             inbox,
-            streamed: Streamed::default(),
+            streamed: Streamed::new(commands.max_result_bytes()),
             end: None,
             missed: false,
             commands,
@@ -255,6 +258,19 @@ impl Job {
 }
 
 impl Streamed {
+    fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            too_large: false,
+            result_id: None,
+            bytes: Vec::new(),
+            encoding: None,
+            chunks: 0,
+            broken: false,
+            passed_on: false,
+        }
+    }
+
     fn take(&mut self, event: &Event) {
         let Body::ResultChunk(chunk) = &event.body else { return };
         if self.passed_on {
@@ -262,10 +278,18 @@ impl Streamed {
         }
         // An agent that is run again begins its result anew.
         if self.result_id.as_ref() != Some(&chunk.result_id) {
-            *self = Self { result_id: Some(chunk.result_id.clone()), ..Self::default() };
+            *self = Self { result_id: Some(chunk.result_id.clone()), ..Self::new(self.limit) };
         }
         match chunk.decode() {
-            Ok(bytes) if chunk.chunk_seq == self.chunks => self.bytes.extend_from_slice(&bytes),
+            Ok(_) if self.too_large => {}
+            Ok(bytes) if chunk.chunk_seq == self.chunks => {
+                self.too_large = bytes.len() > self.limit - self.bytes.len();
+                if self.too_large {
+                    self.bytes = Vec::new();
+                } else {
+                    self.bytes.extend_from_slice(&bytes);
+                }
+            }
             _ => self.broken = true,
         }
         self.chunks = chunk.chunk_seq.saturating_add(1);
@@ -274,6 +298,9 @@ impl Streamed {
 
     /// The bytes, if all of them are there.
     fn whole(&self, result: &JobResult) -> Result<&[u8], JobError> {
+        if self.too_large {
+            return Err(JobError::TooLarge { limit: self.limit });
+        }
         let complete = result.result_size.is_none_or(|size| size == self.bytes.len() as u64);
         if self.broken || !complete {
             return Err(JobError::Incomplete);

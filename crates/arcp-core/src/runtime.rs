@@ -67,6 +67,7 @@ use self::sessions::Sessions;
 use self::timers::{Timer, Timers};
 use self::writes::Writes;
 use crate::incoming::Incoming;
+use crate::principal::Principal;
 use crate::quirks::PAUSE;
 use crate::random::{Ids, Random};
 use crate::time::{Instant, Now};
@@ -111,6 +112,8 @@ pub struct Runtime {
     /// In the order in which they were accepted.
     jobs: BTreeMap<JobKey, Job>,
     job_ids: HashMap<JobId, JobKey>,
+    /// Whose they are.
+    jobs_of: BTreeMap<Principal, BTreeSet<JobKey>>,
     /// Jobs that are to be once they have their credentials.
     provisions: BTreeMap<JobKey, Provision>,
     /// What credentials may spend, or are to, of what those of other jobs might.
@@ -147,6 +150,7 @@ impl Runtime {
             sessions: Sessions::default(),
             jobs: BTreeMap::new(),
             job_ids: HashMap::new(),
+            jobs_of: BTreeMap::new(),
             provisions: BTreeMap::new(),
             borrowed: BTreeMap::new(),
             finished: VecDeque::new(),
@@ -365,7 +369,10 @@ impl Runtime {
                 _ => {}
             }
             match session.as_mut().map_or(Next::Nothing, |session| session.next_to_send(committed)) {
-                Next::Entry(entry) => out.push(Transmit::Entry(entry)),
+                Next::Entry(entry) => {
+                    connection.carried = now.monotonic;
+                    out.push(Transmit::Entry(entry));
+                }
                 Next::Uncommitted => {
                     if let Some(life) = connection.take_life(self.store_is_full) {
                         out.push(Transmit::Frame(life));

@@ -1,14 +1,13 @@
 //! The driver of the machine: everything that happens goes through [`Driver::with`], and what the machine then asks for
 //! is done before the lock is let go.
 
-use std::any::Any;
+mod commit;
+
 use std::collections::HashMap;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use arcp_core::runtime::{
     AuthenticationError, Child, ConnectionKey, Delegation, Entry, Event, JobKey, JobSpec, NotDelegated,
@@ -16,14 +15,13 @@ use arcp_core::runtime::{
 };
 use arcp_core::{Instant, Now};
 use arcp_proto::BearerToken;
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::FutureExt;
-use futures_util::future::{self, BoxFuture};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::task::TaskTracker;
 
+use self::commit::panicked;
 use crate::agent::ErasedAgent;
 use crate::authenticator::ErasedAuthenticator;
 use crate::clock::Clock;
@@ -31,10 +29,7 @@ use crate::connection::Signals;
 use crate::credentials::{CredentialLedger, Custody, ErasedProvisioner};
 use crate::job::{JobControl, supervise};
 use crate::runtime::Health;
-use crate::store::{Batch, Epoch, Opened, Store, StoreError};
-
-/// The longest pause before a full store is tried again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+use crate::store::{Epoch, Opened, Store, StoreError};
 
 /// Who issues credentials, and who knows of them.
 pub(crate) type Credentials = (Arc<dyn ErasedProvisioner>, Arc<dyn CredentialLedger>);
@@ -89,6 +84,8 @@ enum Commit {
     Busy,
     /// It has failed, and nothing may be committed any more.
     Failed,
+    /// It was closed: what timers still bring about is for the next runtime to find out.
+    Closed,
 }
 
 struct Link {
@@ -257,37 +254,17 @@ impl Driver {
 
     /// Takes nothing new on, and waits until no job runs any more.
     pub(crate) async fn drain(&self) {
-        self.health.send_if_modified(|health| {
-            let ready = *health == Health::Ready;
-            if ready {
-                *health = Health::Draining;
-            }
-            ready
-        });
+        self.becomes(Health::Ready, Health::Draining);
+        self.becomes(Health::Full, Health::Draining);
         self.with(|machine, now| machine.drain(now));
         let _ = self.drained.subscribe().wait_for(|drained| *drained).await;
-    }
-
-    /// Waits until everything that has happened is committed, and has the store finish.
-    pub(crate) async fn close_store(&self) {
-        loop {
-            let mut committed = self.committed.subscribe();
-            committed.mark_unchanged();
-            if !matches!(self.lock().commit, Commit::Busy) {
-                break;
-            }
-            tokio::select! {
-                _ = committed.changed() => {}
-                () = self.failed() => break,
-            }
-        }
-        self.store.close().await;
     }
 
     /// Ends every job and closes every connection; what has to be sent before is sent.
     pub(crate) fn shut_down(&self) {
         self.health.send_if_modified(|health| {
-            let running = matches!(health, Health::Starting | Health::Ready | Health::Draining);
+            let running =
+                matches!(health, Health::Starting | Health::Ready | Health::Full | Health::Draining);
             if running {
                 *health = Health::Stopping;
             }
@@ -392,7 +369,7 @@ impl Driver {
     }
 
     fn start(&self, state: &mut State, spec: JobSpec) {
-        if matches!(state.commit, Commit::Failed) {
+        if matches!(state.commit, Commit::Failed | Commit::Closed) {
             // Nobody will ever hear of this job.
             if let Some(custody) = &self.custody {
                 custody.revoke_all(spec.job);
@@ -443,83 +420,6 @@ impl Driver {
         link.authentication = Some(task.abort_handle());
     }
 
-    /// Commits what is to be written. A store that answers at once is answered at once; otherwise a task waits for it.
-    fn commit(&self, state: &mut State) {
-        while let Commit::Idle(epoch) = state.commit {
-            let Some(batch) = state.machine.poll_write() else { return };
-            let batch = Arc::new(batch);
-            let committed = catch_unwind(AssertUnwindSafe(|| {
-                let mut commit = self.store.commit(epoch, Arc::clone(&batch));
-                match commit.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                    Poll::Ready(outcome) => Ok(outcome),
-                    Poll::Pending => Err(commit),
-                }
-            }));
-            match committed {
-                Ok(Ok(Ok(()))) => self.is_committed(state, batch.position),
-                Ok(Ok(Err(full @ StoreError::Full(_)))) => {
-                    state.commit = Commit::Busy;
-                    self.finish_commit(epoch, batch, future::ready(Err(full)).boxed());
-                }
-                Ok(Ok(Err(error))) => self.fail(state, error),
-                Ok(Err(commit)) => {
-                    state.commit = Commit::Busy;
-                    self.finish_commit(epoch, batch, commit);
-                }
-                Err(panic) => self.fail(state, panicked(panic)),
-            }
-        }
-    }
-
-    fn is_committed(&self, state: &mut State, position: u64) {
-        state.machine.handle_committed(position);
-        self.committed.send_replace(position);
-    }
-
-    /// Waits for a commit. While the store is full the batch is committed again and again.
-    fn finish_commit(
-        &self,
-        epoch: Epoch,
-        batch: Arc<Batch>,
-        mut commit: BoxFuture<'static, Result<(), StoreError>>,
-    ) {
-        let Some(driver) = self.this.upgrade() else { return };
-        self.executor.spawn(async move {
-            let mut pauses = retries();
-            let outcome = loop {
-                let outcome = AssertUnwindSafe(commit).catch_unwind().await;
-                let outcome = outcome.unwrap_or_else(|panic| Err(panicked(panic)));
-                let Err(full @ StoreError::Full(_)) = outcome else { break outcome };
-                tracing::error!(
-                    error = &full as &dyn std::error::Error,
-                    "store is full: jobs end and requests are refused until there is room"
-                );
-                driver.with(|machine, now| machine.handle_full(now));
-                tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
-                commit = driver.store.commit(epoch, Arc::clone(&batch));
-            };
-            driver.with_state(|state, _| match outcome {
-                Ok(()) => {
-                    state.commit = Commit::Idle(epoch);
-                    driver.is_committed(state, batch.position);
-                }
-                Err(error) => driver.fail(state, error),
-            });
-        });
-    }
-
-    /// The store can no longer be relied on: nothing more is promised to anybody.
-    fn fail(&self, state: &mut State, error: StoreError) {
-        tracing::error!(error = &error as &dyn std::error::Error, "store failed, the runtime stops");
-        self.failure.get_or_init(|| Arc::new(error));
-        state.commit = Commit::Failed;
-        self.health.send_replace(Health::Failed);
-        for (_, job) in state.jobs.drain() {
-            job.control.end();
-            job.task.abort();
-        }
-    }
-
     /// Opens the store; until then nothing is committed and so nothing is sent.
     pub(crate) async fn open_store(&self) {
         let opened = AssertUnwindSafe(async { self.store.open().await }).catch_unwind().await;
@@ -543,13 +443,7 @@ impl Driver {
                 if sessions + jobs > 0 {
                     tracing::info!(sessions, jobs, "went on where the last run was");
                 }
-                self.health.send_if_modified(|health| {
-                    let starting = *health == Health::Starting;
-                    if starting {
-                        *health = Health::Ready;
-                    }
-                    starting
-                });
+                self.becomes(Health::Starting, Health::Ready);
             }
             Err(error) => self.with_state(|state, _| self.fail(state, error)),
         }
@@ -573,18 +467,4 @@ impl Driver {
             });
         }
     }
-}
-
-/// How long to wait before a full store is tried again.
-fn retries() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .build()
-}
-
-/// A store that panics has failed; what it has written nobody knows.
-fn panicked(_: Box<dyn Any + Send>) -> StoreError {
-    StoreError::Failed("store panicked".into())
 }

@@ -48,6 +48,8 @@ pub enum Health {
     Starting,
     /// It can.
     Ready,
+    /// Its store has no room: until there is some, jobs that say anything end, and what would have to be written is refused.
+    Full,
     /// It takes nothing new on, and stops once no job runs any more.
     Draining,
     /// It is shutting down.

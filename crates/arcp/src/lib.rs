@@ -109,7 +109,7 @@
 //! | always | `arcp-proto`, `arcp-transport` | the wire types, the traits of a link |
 //!
 //! `arcp-core` is below all of them: the protocol as state machines without I/O. What stands where, and why, is in
-//! `ARCHITECTURE.md`; how to work on it, in `CONTRIBUTING.md`.
+//! `ARCHITECTURE.md`; how to work on it, in `CONTRIBUTING.md`; what it defends itself against, in `docs/security.md`.
 //!
 //! ## What is there
 //!

@@ -40,6 +40,25 @@ fn a_malformed_token_is_never_repeated() {
 }
 
 #[test]
+fn one_token_for_two_principals_is_refused_and_not_repeated() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"hunter2=alice\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let serve = |more: &[&str]| {
+        arcp().args(["serve", "--store", "memory", "--listen", "127.0.0.1:0"]).args(more).output().unwrap()
+    };
+    for arguments in [
+        ["--token", "hunter2=alice", "--token", "hunter2=bob"],
+        ["--token", "hunter2=bob", "--token-file", path],
+    ] {
+        let output = serve(&arguments);
+        exits(&output, 2);
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains("is that of") && !stderr.contains("hunter2"), "{stderr}");
+    }
+}
+
+#[test]
 fn a_token_file_and_a_dev_token_let_people_in() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"# people\nfrom-file=bob\n").unwrap();

@@ -53,6 +53,7 @@ pub(crate) struct Commands {
     pub(super) loss: Arc<OnceLock<Loss>>,
     pub(super) state: watch::Receiver<State>,
     pub(super) opened: Arc<RwLock<Arc<Opened>>>,
+    pub(super) max_result_bytes: usize,
 }
 
 impl Commands {
@@ -99,6 +100,11 @@ impl Commands {
 
     pub(crate) fn opened(&self) -> Arc<Opened> {
         Arc::clone(&self.opened.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How large a result may be that is put together in memory.
+    pub(crate) fn max_result_bytes(&self) -> usize {
+        self.max_result_bytes
     }
 
     pub(crate) fn state(&self) -> watch::Receiver<State> {

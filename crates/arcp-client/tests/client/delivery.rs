@@ -5,7 +5,7 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 use std::future::IntoFuture;
 
-use crate::host::{Host, connect, session, session_with, settle};
+use crate::host::{Host, connect, session, session_of, session_with, settle};
 
 /// More than the queue of a job and the link hold.
 const MANY: usize = 10_000;
@@ -44,6 +44,35 @@ async fn events_that_nobody_takes_stop_the_reading_and_not_the_writing() {
     }
     host.succeed(json!("in the end"), &job_id).await;
     assert_eq!(job.result::<String>().await.unwrap(), "in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_larger_than_is_kept_is_let_go_and_can_still_be_read_in_pieces() {
+    let chunk = |number: u64| {
+        let body = json!({
+            "result_id": "res_1", "chunk_seq": number, "data": "x".repeat(400), "encoding": "utf8", "more": number < 2,
+        });
+        json!({ "kind": "result_chunk", "ts": "2026-01-01T00:00:00.000Z", "body": body })
+    };
+    let end = json!({ "final_status": "success", "result_id": "res_1", "result_size": 1_200 });
+    for (limit, fits) in [(1_199, false), (1_200, true)] {
+        let (connect, listener) = connect();
+        let (client, mut host) = session_of(connect.max_result_bytes(limit), listener).await;
+        let mut jobs = Vec::new();
+        for id in ["job_1", "job_2"] {
+            jobs.push(host.job(&client, id).await);
+            for number in 0..3 {
+                host.say("job.event", chunk(number), &json!(id)).await;
+            }
+            host.say("job.result", end.clone(), &json!(id)).await;
+        }
+        let pieces: Vec<_> = jobs.pop().unwrap().result_stream().collect().await;
+        assert!(pieces.len() == 3 && pieces.iter().all(Result::is_ok), "{pieces:?}");
+        match jobs.pop().unwrap().result_bytes().await {
+            Ok(bytes) => assert!(fits && bytes.len() == 1_200),
+            Err(error) => assert!(!fits && matches!(error, JobError::TooLarge { limit: 1_199 }), "{error}"),
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

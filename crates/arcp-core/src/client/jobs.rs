@@ -20,6 +20,9 @@ struct Missed {
 /// Messages that may wait for the `job.accepted` of their job.
 const MAX_EARLY: usize = 65_536;
 
+/// The same in bytes of payload, so that a runtime that accepts nothing and says much costs no more than that.
+const MAX_EARLY_BYTES: usize = 16 << 20;
+
 /// Jobs that are remembered after there is nothing more to be told of them.
 const MAX_PAST: usize = 1_024;
 
@@ -31,6 +34,8 @@ pub(super) struct Jobs {
     pub(super) taken_up_by: BTreeMap<RequestKey, JobId>,
     /// Messages of jobs that no `job.accepted` has named yet, oldest first.
     early: VecDeque<(JobId, Event)>,
+    /// Their payload in bytes.
+    early_bytes: usize,
     /// Jobs that have ended, or that nobody here asked for; the latest last. What is still said of them is no news,
     /// and no answer to anybody.
     past: VecDeque<JobId>,
@@ -45,11 +50,32 @@ impl Jobs {
     /// Forgets what came too early: no `job.accepted` is expected.
     pub(super) fn drop_early(&mut self) {
         self.early.clear();
+        self.early_bytes = 0;
     }
 
     /// Whether a job is followed as somebody else's.
     pub(super) fn is_foreign(&self, job_id: &JobId) -> bool {
         self.live.get(job_id).is_some_and(|followed| !followed.own)
+    }
+
+    /// Keeps what came too early, and forgets the oldest of it beyond the limits.
+    fn put_early(&mut self, job_id: JobId, event: Event) {
+        self.early_bytes += size(&event);
+        self.early.push_back((job_id, event));
+        while self.early.len() > MAX_EARLY || self.early_bytes > MAX_EARLY_BYTES {
+            let Some((_, event)) = self.early.pop_front() else { return };
+            self.early_bytes -= size(&event);
+        }
+    }
+
+    /// Takes out what came too early of one job.
+    fn take_early(&mut self, job_id: &JobId) -> Vec<Event> {
+        let (those, others): (VecDeque<_>, _) =
+            std::mem::take(&mut self.early).into_iter().partition(|(job, _)| job == job_id);
+        self.early = others;
+        let those: Vec<_> = those.into_iter().map(|(_, event)| event).collect();
+        self.early_bytes -= those.iter().map(size).sum::<usize>();
+        those
     }
 
     fn is_early(&self, job_id: &JobId) -> bool {
@@ -58,13 +84,28 @@ impl Jobs {
 
     pub(super) fn put_past(&mut self, job_id: JobId) {
         self.live.remove(&job_id);
-        self.early.retain(|(job, _)| *job != job_id);
+        self.take_early(&job_id);
         if !self.past.contains(&job_id) {
             self.past.push_back(job_id);
         }
         if self.past.len() > MAX_PAST {
             self.past.pop_front();
         }
+    }
+}
+
+/// What keeping an event costs, as far as its runtime has a say in it.
+fn size(event: &Event) -> usize {
+    match event {
+        Event::Job { event, .. } => event.body.as_str().len(),
+        Event::JobEnded { end: JobEnd::Success(result), .. } => {
+            result.result.as_ref().map_or(0, |result| result.as_str().len())
+        }
+        Event::JobEnded { end: JobEnd::Failure(error), .. } => {
+            error.error.details.as_ref().map_or(0, |details| details.as_str().len())
+                + error.error.message.len()
+        }
+        _ => 0,
     }
 }
 
@@ -120,12 +161,8 @@ impl Session {
         start: Option<u64>,
     ) {
         let counts = self.counts_everything();
-        let early = std::mem::take(&mut self.jobs.early);
-        let (mine, others): (VecDeque<_>, VecDeque<_>) =
-            early.into_iter().partition(|(job, _)| *job == job_id);
-        self.jobs.early = others;
         let mut ended = false;
-        for (_, event) in mine {
+        for event in self.jobs.take_early(&job_id) {
             if ended {
                 break; // a submit that was made again may have had the end sent again
             }
@@ -229,10 +266,7 @@ impl Session {
             return news;
         }
         if !self.jobs.knows(&job_id) && self.requests.may_begin_jobs() {
-            self.jobs.early.push_back((job_id, event));
-            if self.jobs.early.len() > MAX_EARLY {
-                self.jobs.early.pop_front();
-            }
+            self.jobs.put_early(job_id, event);
         }
         false
     }

@@ -10,12 +10,10 @@ use crate::time::Now;
 impl Runtime {
     /// Lets go of what a session has processed. Advisory: a number that makes no sense changes nothing.
     pub(super) fn acknowledge(&mut self, session: SessionKey, last_processed_seq: u64) {
-        let Some(acknowledging) = self.sessions.by_key_mut(session) else { return };
-        if acknowledging.features.contains(&Feature::Ack) {
-            acknowledging.acknowledge(last_processed_seq, self.config.limits.back_pressure_lag);
-            if acknowledging.note() {
-                self.writes.changed().views.push(session);
-            }
+        if self.negotiated(session, &Feature::Ack) {
+            let threshold = self.config.limits.back_pressure_lag;
+            self.sessions.keep(session, |session| session.acknowledge(last_processed_seq, threshold));
+            self.note_view(session);
         }
     }
 

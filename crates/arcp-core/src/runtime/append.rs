@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arcp_proto::Amount;
 
 use super::log::Entry;
+use super::session::Session;
 use super::{FollowRecord, ForgottenRecord, JobKey, Runtime, SessionKey, Write};
 
 impl Runtime {
@@ -79,16 +80,24 @@ impl Runtime {
 
     /// Numbers a message in a session's view and has it sent.
     pub(super) fn show(&mut self, session_key: SessionKey, entry: &Arc<Entry>) {
-        let Some(session) = self.sessions.by_key_mut(session_key) else { return };
-        if !session.push(entry, self.writes.position(), &self.config.limits) {
+        let (position, limits) = (self.writes.position(), &self.config.limits);
+        if self.sessions.keep(session_key, |session| session.push(entry, position, limits)) != Some(true) {
             return;
         }
         self.writes.make_due(); // a number is written before it is sent
-        if session.note() {
-            self.writes.changed().views.push(session_key);
-        }
-        if let Some(connection) = session.connection {
+        self.note_view(session_key);
+        if let Some(connection) = self.sessions.by_key(session_key).and_then(|session| session.connection) {
             self.connections.wake(connection, &mut self.events);
+        }
+        for shrunk in self.sessions.shrink(self.config.limits.all_buffer_bytes) {
+            self.note_view(shrunk);
+        }
+    }
+
+    /// Has the store told of a session's view when the next batch is taken.
+    pub(super) fn note_view(&mut self, session_key: SessionKey) {
+        if self.sessions.by_key_mut(session_key).is_some_and(Session::note) {
+            self.writes.changed().views.push(session_key);
         }
     }
 

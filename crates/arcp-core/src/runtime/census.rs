@@ -28,6 +28,8 @@ pub struct Census {
     pub waiting: usize,
     /// Messages that are kept for a resume, over all sessions.
     pub kept: usize,
+    /// Their payload in bytes.
+    pub kept_bytes: usize,
     /// Messages that are kept for later subscribers, over all jobs.
     pub history: usize,
     /// Their payload in bytes.
@@ -39,7 +41,15 @@ impl Runtime {
     #[doc(hidden)]
     pub fn census(&self) -> Census {
         debug_assert_eq!(self.jobs.len(), self.job_ids.len());
+        debug_assert_eq!(
+            self.jobs.len(),
+            self.jobs_of.values().map(std::collections::BTreeSet::len).sum::<usize>()
+        );
         debug_assert_eq!(self.history_bytes, self.jobs.values().map(|job| job.log.bytes()).sum::<usize>());
+        debug_assert_eq!(
+            self.sessions.kept_bytes(),
+            self.sessions.iter().map(super::session::Session::kept_bytes).sum::<usize>()
+        );
         Census {
             connections: self.connections.keys().len(),
             sessions: self.sessions.len(),
@@ -54,6 +64,7 @@ impl Runtime {
             following: self.sessions.iter().map(|session| session.following.len()).sum(),
             waiting: self.sessions.iter().map(|session| session.waiting.len()).sum(),
             kept: self.sessions.iter().map(super::session::Session::kept).sum(),
+            kept_bytes: self.sessions.kept_bytes(),
             history: self.jobs.values().map(|job| job.log.len()).sum(),
             history_bytes: self.history_bytes,
             events: self.events.len(),

@@ -81,9 +81,12 @@ pub struct Limits {
     /// How long after its disconnect a session can be resumed; then it is forgotten. 600 s. Written in whole
     /// seconds, at least 1.
     pub resume_window: Duration,
-    /// Sessions of one principal. At the limit its longest disconnected one makes room; if all are connected the
-    /// handshake is refused with `PERMISSION_DENIED`. 64.
+    /// Sessions of one principal. At the limit its longest disconnected one makes room, then the one that has been idle for
+    /// longest; if there is none the handshake is refused with `PERMISSION_DENIED`. 64.
     pub sessions_per_principal: usize,
+    /// How long a connection may carry nothing but heartbeats before its session counts as idle. One that follows a job that runs
+    /// is not idle, unless it does not take what it is sent. 15 min.
+    pub idle_after: Duration,
     /// Jobs of one session that have not ended; one more is refused with `INTERNAL_ERROR`, which is retryable. 256.
     pub jobs_per_session: usize,
     /// The same for all sessions of one principal together, those that are gone included. 1,000.
@@ -97,6 +100,9 @@ pub struct Limits {
     pub buffer_events: usize,
     /// The same in bytes of payload. 16 MiB.
     pub buffer_bytes: usize,
+    /// Payload that is kept for resumes of all sessions together, in bytes, each session counted by itself; beyond it those that
+    /// keep most forget their oldest messages, but none that a live connection still has to carry. 512 MiB.
+    pub all_buffer_bytes: usize,
     /// How many events a client may lag behind its acknowledgements before its job says so with a `status` event of phase
     /// `back_pressure`; said again whenever the lag has grown by as much. 16,384.
     pub back_pressure_lag: u64,
@@ -146,12 +152,14 @@ impl Default for Limits {
             heartbeat_interval: Duration::from_secs(30),
             resume_window: Duration::from_secs(600),
             sessions_per_principal: 64,
+            idle_after: Duration::from_secs(15 * 60),
             jobs_per_session: 256,
             jobs_per_principal: 1_000,
             send_window_events: 1_024,
             send_window_bytes: 4 << 20,
             buffer_events: 65_536,
             buffer_bytes: 16 << 20,
+            all_buffer_bytes: 512 << 20,
             back_pressure_lag: 16_384,
             uncommitted_bytes: 64 << 20,
             subscriptions_per_session: 1_024,

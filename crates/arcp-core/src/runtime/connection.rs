@@ -36,6 +36,8 @@ pub(super) struct Connection {
     pub(super) provisioning: bool,
     /// Whether the driver was told not to read.
     pub(super) read_paused: bool,
+    /// When it last carried anything but signs of life.
+    pub(super) carried: Instant,
     /// When something last came in.
     pub(super) heard: Instant,
     /// When something last went out.
@@ -94,6 +96,7 @@ impl Connection {
             paused_until: None,
             provisioning: false,
             read_paused: false,
+            carried: now,
             heard: now,
             said: now,
             beat: None,

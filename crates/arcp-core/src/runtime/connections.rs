@@ -6,6 +6,7 @@ use arcp_proto::{ByteString, Envelope};
 
 use super::connection::{Answer, Connection};
 use super::{ConnectionKey, Event};
+use crate::time::Instant;
 
 #[derive(Default)]
 pub(super) struct Connections {
@@ -29,6 +30,11 @@ impl Connections {
 
     pub(super) fn by_key_mut(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
         self.by_key.get_mut(&key)
+    }
+
+    /// When a connection last carried anything but signs of life.
+    pub(super) fn carried(&self, key: ConnectionKey) -> Option<Instant> {
+        self.by_key.get(&key).map(|connection| connection.carried)
     }
 
     /// Every connection, in the order in which they came.

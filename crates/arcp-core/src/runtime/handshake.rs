@@ -137,12 +137,15 @@ impl Runtime {
         }
         let limit = self.config.limits.sessions_per_principal;
         if self.sessions.of(&principal).len() >= limit {
-            match self.sessions.longest_disconnected(&principal, now.monotonic) {
-                Some(session) => self.forget_session(session),
-                None => {
-                    let message = format!("principal has {limit} connected sessions, which is the limit");
-                    return Err(refusal(ErrorCode::PermissionDenied, message));
-                }
+            let disconnected = self.sessions.longest_disconnected(&principal, now.monotonic);
+            if let Some(session) = disconnected {
+                self.forget_session(session);
+            } else if let Some((session, connection)) = self.longest_idle(now, &principal) {
+                self.supersede(connection, Close::Idle);
+                self.forget_session(session);
+            } else {
+                let message = format!("principal has {limit} connected sessions, which is the limit");
+                return Err(refusal(ErrorCode::PermissionDenied, message));
             }
         }
         let mut features = self.config.features.intersection(&introduction.features);

@@ -5,18 +5,39 @@ use arcp_proto::{ErrorCode, ErrorPayload, Feature};
 
 use super::connection::Phase;
 use super::timers::Timer;
-use super::{Close, ConnectionKey, Runtime};
+use super::{Close, ConnectionKey, Runtime, SessionKey};
+use crate::principal::Principal;
 use crate::time::Now;
 
 /// A peer that has said nothing for so many intervals is gone.
 const SILENT_INTERVALS: u32 = 2;
 
 impl Runtime {
+    /// The connected session of a principal that has been idle for longest (§14), with its connection.
+    pub(super) fn longest_idle(
+        &self,
+        now: Now,
+        principal: &Principal,
+    ) -> Option<(SessionKey, ConnectionKey)> {
+        let idle = |key: &SessionKey| {
+            let session = self.sessions.by_key(*key)?;
+            let connection = session.connection?;
+            let carried = self.connections.carried(connection)?;
+            // What it follows may be silent for long. What it does not take it might as well not follow.
+            let waits = (session.running > 0 || !session.following.is_empty()) && !session.has_unsent();
+            let idle = carried + self.config.limits.idle_after <= now.monotonic && !waits;
+            idle.then_some((carried, *key, connection))
+        };
+        let longest = self.sessions.of(principal).iter().filter_map(idle).min();
+        longest.map(|(_, session, connection)| (session, connection))
+    }
+
     /// Begins to watch a connection whose session has negotiated heartbeats.
     pub(super) fn start_heartbeat(&mut self, now: Now, connection_key: ConnectionKey) {
         let Some(connection) = self.connections.by_key_mut(connection_key) else { return };
         let Phase::Open(session) = connection.phase else { return };
         (connection.heard, connection.said) = (now.monotonic, now.monotonic);
+        connection.carried = now.monotonic;
         if self.sessions.by_key(session).is_some_and(|session| session.features.contains(&Feature::Heartbeat))
         {
             let beat = now.monotonic + self.config.limits.heartbeat_interval;

@@ -1,5 +1,8 @@
 //! Listing jobs (§6.6): newest first, in pages whose cursors stay good while new jobs come.
 
+use std::collections::BinaryHeap;
+use std::iter;
+
 use arcp_proto::job::JobStatus;
 use arcp_proto::session::{JobEntry, JobFilter, Jobs, ListJobs};
 use arcp_proto::{Digest, ErrorCode, ErrorPayload, Feature};
@@ -15,6 +18,8 @@ use crate::time::Now;
 const DEFAULT_LIMIT: u64 = 100;
 /// Jobs on a page at most.
 const MAX_LIMIT: u64 = 1_000;
+/// Jobs that are looked at for one page. Where a filter passes few of more, pages have less than they might, and say where to go on.
+const MAX_LOOKED_AT: usize = 10_000;
 
 impl Runtime {
     pub(super) fn list_jobs(&mut self, now: Now, request: &Request, list: ListJobs) {
@@ -38,6 +43,10 @@ impl Runtime {
         if !(1..=MAX_LIMIT).contains(&limit) {
             return Err(format!("payload.limit: not 1 to {MAX_LIMIT}"));
         }
+        // A state that this version does not know may be one of several; alone it would match nothing and look like an answer.
+        if let Some(word) = filter.status.first().filter(|_| !filter.status.iter().any(JobStatus::is_known)) {
+            return Err(format!("payload.filter.status: {word:?} is no state of a job"));
+        }
         let session = self.sessions.by_key(request.session).ok_or("session is gone")?;
         let observer = &session.principal;
         let before = match cursor {
@@ -46,19 +55,48 @@ impl Runtime {
                 self.job_at(observer, &cursor).ok_or("payload.cursor: not one of this runtime")?
             }
         };
-        let wanted = |job: &Job| {
-            self.observation(observer, &job.principal) != Observation::Hidden && matches(job, &filter)
-        };
-        let mut found = self.jobs.range(..before).rev().filter(|(_, job)| wanted(job));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut jobs = Vec::new();
-        let mut last = None;
-        for (job_key, job) in found.by_ref().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
-            jobs.push(entry(job));
-            last = Some(*job_key);
+        let (mut last, mut more) = (None, false);
+        for (looked_at, job_key) in self.observable_jobs(observer, before).enumerate() {
+            if looked_at == MAX_LOOKED_AT {
+                more = true;
+                break;
+            }
+            let Some(job) = self.jobs.get(&job_key) else { continue };
+            let wanted = matches(job, &filter);
+            if jobs.len() == limit {
+                more = wanted;
+                if more {
+                    break;
+                }
+                continue;
+            }
+            last = Some(job_key);
+            if wanted {
+                jobs.push(entry(job));
+            }
         }
-        let more = found.next().is_some();
         let next_cursor = last.filter(|_| more).map(|last| self.cursor(observer, last));
         Ok(Jobs { request_id: request.id.clone(), jobs, next_cursor })
+    }
+
+    /// The jobs that a principal may know of, newest first. Those of others are not looked at: how many there are costs nothing.
+    fn observable_jobs<'a>(
+        &'a self,
+        observer: &'a Principal,
+        before: JobKey,
+    ) -> impl Iterator<Item = JobKey> + 'a {
+        let visible = |owner: &Principal| self.observation(observer, owner) != Observation::Hidden;
+        let owners = self.jobs_of.iter().filter(|(owner, _)| visible(owner));
+        let mut rests: Vec<_> = owners.map(|(_, jobs)| jobs.range(..before).rev()).collect();
+        let firsts = rests.iter_mut().enumerate().filter_map(|(index, rest)| Some((*rest.next()?, index)));
+        let mut heap: BinaryHeap<(JobKey, usize)> = firsts.collect();
+        iter::from_fn(move || {
+            let (job_key, index) = heap.pop()?;
+            heap.extend(rests.get_mut(index).and_then(Iterator::next).map(|next| (*next, index)));
+            Some(job_key)
+        })
     }
 
     /// Names a place in the listing of one principal; sealed, so that it tells nothing and cannot be made up.

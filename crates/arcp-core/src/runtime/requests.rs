@@ -48,6 +48,11 @@ impl Runtime {
                 return self.refuse(now, &request, error, envelope.job_id);
             }
         };
+        let shows_life =
+            matches!(message, Message::SessionPing(_) | Message::SessionPong(_) | Message::SessionAck(_));
+        if !shows_life && let Some(connection) = self.connections.by_key_mut(connection) {
+            connection.carried = now.monotonic;
+        }
         let must_be_written = matches!(
             message,
             Message::JobSubmit(_)

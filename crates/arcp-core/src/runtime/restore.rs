@@ -14,7 +14,7 @@ use super::log::{Entry, JobHead, JobLog};
 use super::recovered::{Recovered, RecoveredJob, RecoveredSession};
 use super::replay::missed;
 use super::resume::OLD_TOKEN_LIFE;
-use super::session::{Disconnected, Session};
+use super::session::{Disconnected, OldToken, Session};
 use super::timers::Timer;
 use super::write::{JobRecord, Logged, Rerun};
 use super::{Event, JobKey, JobSpec, Outcome, Runtime, SessionKey};
@@ -173,7 +173,7 @@ impl Runtime {
         self.timers.set(until, Timer::ResumeWindow(key));
         if let Some(token) = old_token {
             let until = now.monotonic + OLD_TOKEN_LIFE;
-            session.old_token = Some((token, until));
+            session.old_token = Some(OldToken { digest: token, since: now.monotonic, until });
             self.timers.set(until, Timer::OldToken(key));
         }
         self.sessions.insert(key, session);
@@ -244,6 +244,7 @@ impl Runtime {
         {
             session.announced.push((record.accepted_after, record.accepted.clone()));
         }
+        self.jobs_of.entry(job.principal.clone()).or_default().insert(job_key);
         self.jobs.insert(job_key, job);
         self.job_ids.insert(job_id.clone(), job_key);
         if running {

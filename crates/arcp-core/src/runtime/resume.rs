@@ -7,13 +7,14 @@ use arcp_proto::{Digest, ErrorCode, ErrorPayload, Feature, Json};
 use serde_json::json;
 
 use super::connection::Phase;
-use super::session::Disconnected;
+use super::session::{Disconnected, OldToken};
 use super::timers::Timer;
 use super::{Close, ConnectionKey, Event, Runtime, SessionKey, Write};
 use crate::principal::Principal;
 use crate::time::{Instant, Now};
 
-/// How long the token before the last welcome stays good, unless a message arrives over the new connection first.
+/// How long the token before the last welcome stays good, unless a message arrives over the new connection first. Each resume
+/// with it begins that anew, up to the resume window: whoever says nothing in all that time has not lost a welcome.
 pub(super) const OLD_TOKEN_LIFE: Duration = Duration::from_secs(30);
 
 impl Runtime {
@@ -55,9 +56,13 @@ impl Runtime {
         }
         // The token that the client has is the one that it has shown, which need not be the last one: a welcome may
         // be lost more than once.
-        let shown = (resume.resume_token.digest(), now.monotonic + OLD_TOKEN_LIFE);
-        if let Some((_, until)) = session.old_token.replace(shown) {
-            self.timers.clear(until, Timer::OldToken(key));
+        let shown = resume.resume_token.digest();
+        let first = session.old_token.filter(|old| old.digest == shown).map(|old| old.since);
+        let since = first.unwrap_or(now.monotonic);
+        let last = since + self.config.limits.resume_window.max(OLD_TOKEN_LIFE);
+        let until = (now.monotonic + OLD_TOKEN_LIFE).min(last);
+        if let Some(old) = session.old_token.replace(OldToken { digest: shown, since, until }) {
+            self.timers.clear(old.until, Timer::OldToken(key));
         }
         session.token = new_token;
         session.rewind(resume.last_event_seq);
@@ -65,28 +70,28 @@ impl Runtime {
         if let Some(disconnected) = session.disconnected.take() {
             self.timers.clear(disconnected.until, Timer::ResumeWindow(key));
         }
-        self.timers.set(now.monotonic + OLD_TOKEN_LIFE, Timer::OldToken(key));
+        self.timers.set(until, Timer::OldToken(key));
         if let Some(old) = old_connection.filter(|old| *old != connection_key) {
-            self.supersede(old);
+            self.supersede(old, Close::ResumedElsewhere);
         }
         Ok(key)
     }
 
-    /// Closes a connection whose session was resumed over another one; nothing more is sent over it.
-    fn supersede(&mut self, old: ConnectionKey) {
+    /// Closes a connection that no longer carries its session; nothing more is sent over it.
+    pub(super) fn supersede(&mut self, old: ConnectionKey, close: Close) {
         if let Some(connection) = self.connections.by_key_mut(old) {
             connection.phase = Phase::Closing;
             connection.answers.clear();
             connection.answer_bytes = 0;
             connection.pauses = 0;
         }
-        self.close(old, Close::ResumedElsewhere);
+        self.close(old, close);
     }
 
     /// The client has said something over its new connection, or the old token's time is up: the old token is dead.
     pub(super) fn drop_old_token(&mut self, session_key: SessionKey, now: Option<Instant>) {
         let Some(session) = self.sessions.by_key_mut(session_key) else { return };
-        let Some((_, until)) = session.old_token else { return };
+        let Some(OldToken { until, .. }) = session.old_token else { return };
         if now.is_none_or(|now| until <= now) {
             session.old_token = None;
             self.timers.clear(until, Timer::OldToken(session_key));
@@ -126,7 +131,7 @@ impl Runtime {
         if let Some(disconnected) = session.disconnected {
             self.timers.clear(disconnected.until, Timer::ResumeWindow(session_key));
         }
-        if let Some((_, until)) = session.old_token {
+        if let Some(OldToken { until, .. }) = session.old_token {
             self.timers.clear(until, Timer::OldToken(session_key));
         }
         for job in &session.following {

@@ -61,6 +61,12 @@ impl Runtime {
         self.end_reading(job_key);
         if let Some(job) = self.jobs.remove(&job_key) {
             self.job_ids.remove(&job.head.job_id);
+            if let Some(jobs) = self.jobs_of.get_mut(&job.principal) {
+                jobs.remove(&job_key);
+                if jobs.is_empty() {
+                    self.jobs_of.remove(&job.principal);
+                }
+            }
             self.history_bytes -= job.log.bytes();
             // Swept now and then rather than searched each time.
             if self.history_of_ended.len() > 2 * self.jobs.len() + 16 {

@@ -26,7 +26,7 @@ pub(super) struct Session {
     /// The digest of the token that resumes it.
     pub(super) token: Digest,
     /// The token before that, until it is dead: the welcome with the new one may have been lost.
-    pub(super) old_token: Option<(Digest, Instant)>,
+    pub(super) old_token: Option<OldToken>,
     /// Jobs that it submitted and that have not ended.
     pub(super) running: usize,
     /// Jobs whose messages it is sent.
@@ -53,6 +53,15 @@ pub(super) struct Disconnected {
     pub(super) until: Instant,
     /// Until when it makes room for no other session: it was connected when the runtime died, and is about to come back.
     pub(super) spared_until: Option<Instant>,
+}
+
+/// The token before the last one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OldToken {
+    pub(super) digest: Digest,
+    /// When the session was first resumed with it, since it was last heard of.
+    pub(super) since: Instant,
+    pub(super) until: Instant,
 }
 
 /// Numbered messages: some sent and kept for a resume, the rest still to be sent.
@@ -142,6 +151,27 @@ impl Session {
         let floor = self.acknowledged.max(self.resumable_from());
         self.announced.retain(|(after, _)| *after >= floor);
         self.announced.push(announcement);
+    }
+
+    /// Payload of the messages that are kept, in bytes.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.view.bytes
+    }
+
+    /// Forgets the oldest messages until no more than this is kept, but none that a live connection still has to carry.
+    /// Returns whether there were any.
+    pub(super) fn shrink(&mut self, bytes: usize) -> bool {
+        let view = &mut self.view;
+        let first = view.first;
+        while view.bytes > bytes && (self.connection.is_none() || view.first <= view.sent) {
+            view.forget_first();
+        }
+        view.first > first
+    }
+
+    /// Whether there is something that its connection has not taken.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.view.sent < self.head_seq()
     }
 
     /// How many messages are kept.
@@ -270,7 +300,7 @@ impl Session {
             features: self.features.clone(),
             quirks: self.head.quirks,
             resume_token: self.token,
-            old_resume_token: self.old_token.map(|(token, _)| token),
+            old_resume_token: self.old_token.map(|old| old.digest),
             disconnected_at: self.disconnected.map(|disconnected| disconnected.at),
         }
     }
@@ -312,7 +342,7 @@ impl Session {
 
     /// Whether `token` resumes this session now. Compares digests, in constant time.
     pub(super) fn accepts_token(&self, token: Digest, now: Now) -> bool {
-        let old = self.old_token.is_some_and(|(old, until)| (old == token) & (now.monotonic < until));
+        let old = self.old_token.is_some_and(|old| (old.digest == token) & (now.monotonic < old.until));
         (self.token == token) | old
     }
 }

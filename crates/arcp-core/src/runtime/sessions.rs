@@ -16,6 +16,11 @@ pub(super) struct Sessions {
     usage: HashMap<Principal, Usage>,
     /// Jobs that have not ended.
     running: usize,
+    /// Payload that all sessions keep, in bytes.
+    kept_bytes: usize,
+    /// How much of it makes those that keep most forget some, if that is above the limit: what is left after the last time may be
+    /// as much again, where live connections have yet to carry it.
+    shrink_at: usize,
 }
 
 /// What one principal uses of the runtime.
@@ -30,6 +35,7 @@ struct Usage {
 impl Sessions {
     pub(super) fn insert(&mut self, key: SessionKey, session: Session) {
         self.by_id.insert(session.id().clone(), key);
+        self.kept_bytes += session.kept_bytes();
         self.usage.entry(session.principal.clone()).or_default().sessions.push(key);
         self.by_key.insert(key, session);
     }
@@ -37,6 +43,7 @@ impl Sessions {
     pub(super) fn remove(&mut self, key: SessionKey) -> Option<Session> {
         let session = self.by_key.remove(&key)?;
         self.by_id.remove(session.id());
+        self.kept_bytes -= session.kept_bytes();
         if let Some(usage) = self.usage.get_mut(&session.principal) {
             usage.sessions.retain(|other| *other != key);
         }
@@ -68,6 +75,54 @@ impl Sessions {
 
     pub(super) fn key_of(&self, id: &SessionId) -> Option<SessionKey> {
         self.by_id.get(id).copied()
+    }
+
+    /// Changes what a session keeps, and returns what the change does.
+    pub(super) fn keep<R>(&mut self, key: SessionKey, change: impl FnOnce(&mut Session) -> R) -> Option<R> {
+        let session = self.by_key.get_mut(&key)?;
+        let before = session.kept_bytes();
+        let result = change(session);
+        self.kept_bytes = self.kept_bytes - before + session.kept_bytes();
+        Some(result)
+    }
+
+    /// Payload that all sessions keep, in bytes.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
+    /// Has those that keep most forget their oldest messages, all down to one level, until an eighth of the limit is free.
+    /// Returns which have.
+    pub(super) fn shrink(&mut self, limit: usize) -> Vec<SessionKey> {
+        if self.kept_bytes <= limit {
+            self.shrink_at = limit;
+            return Vec::new();
+        }
+        if self.kept_bytes <= self.shrink_at {
+            return Vec::new();
+        }
+        let mut sizes: Vec<_> =
+            self.by_key.iter().map(|(key, session)| (session.kept_bytes(), *key)).collect();
+        sizes.sort_unstable();
+        // The level at which what lies below it, and it itself for each of the others, is what may be.
+        let (mut left, mut others) = (limit - limit / 8, sizes.len());
+        let mut level = 0;
+        for (size, _) in &sizes {
+            level = left / others;
+            if *size > level {
+                break;
+            }
+            left -= size;
+            others -= 1;
+        }
+        let mut shrunk = Vec::new();
+        for (_, key) in sizes.iter().rev().take_while(|(size, _)| *size > level) {
+            if self.keep(*key, |session| session.shrink(level)) == Some(true) {
+                shrunk.push(*key);
+            }
+        }
+        self.shrink_at = limit.max(self.kept_bytes + limit / 8);
+        shrunk
     }
 
     /// The sessions of a principal, oldest first.

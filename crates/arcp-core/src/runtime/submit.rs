@@ -256,6 +256,7 @@ impl Runtime {
         if self.sessions.by_key(owner).is_none() {
             job.followers.clear();
         }
+        self.jobs_of.entry(job.principal.clone()).or_default().insert(job_key);
         self.jobs.insert(job_key, job);
         self.job_ids.insert(job_id, job_key);
         if let Some(session) = self.sessions.by_key_mut(owner) {

@@ -41,6 +41,8 @@ pub enum Close {
     HeartbeatLost,
     /// 4409: the session was resumed over another connection.
     ResumedElsewhere,
+    /// 4410: the session had carried nothing for long, and has made room for another of its principal.
+    Idle,
 }
 
 impl Close {
@@ -56,6 +58,7 @@ impl Close {
             Self::Internal => 1011,
             Self::HeartbeatLost => 4408,
             Self::ResumedElsewhere => 4409,
+            Self::Idle => 4410,
         }
     }
 
@@ -71,6 +74,7 @@ impl Close {
             Self::Internal => "runtime error",
             Self::HeartbeatLost => "heartbeat lost",
             Self::ResumedElsewhere => "session resumed elsewhere",
+            Self::Idle => "idle session made room",
         }
     }
 }

@@ -324,6 +324,20 @@ fn what_was_said_of_a_stranger_is_not_kept_for_a_later_submit() {
 }
 
 #[test]
+fn what_a_runtime_says_of_jobs_that_it_does_not_accept_is_kept_within_a_limit() {
+    let mut desk = Desk::open();
+    desk.submits();
+    let body = json!({ "level": "info", "message": "x".repeat(1 << 20) });
+    let payload = json!({ "kind": "log", "ts": "2026-01-01T00:00:00.000Z", "body": body });
+    for _ in 0..40 {
+        desk.hears(&of_job("job_1", "job.event", payload.clone()));
+    }
+    desk.hears(&accepted("job_1", None));
+    let told = desk.is_told();
+    assert!((10..=16).contains(&(told.len() - 1)), "{} events of 1 MiB each were kept", told.len() - 1);
+}
+
+#[test]
 fn the_error_of_a_job_that_was_heard_of_before_its_accepted_is_its_end() {
     let mut desk = Desk::open();
     desk.submits();

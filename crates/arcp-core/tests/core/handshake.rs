@@ -309,6 +309,36 @@ fn a_principal_has_so_many_sessions_and_the_longest_disconnected_makes_room() {
 }
 
 #[test]
+fn a_session_that_only_shows_life_makes_room_at_the_limit() {
+    let mut host = Host::with(|config| config.limits.sessions_per_principal = 3);
+    let [mut idle, mut works, mut wedged] = [(); 3].map(|()| host.join("alice"));
+    let job = works.starts_job(&mut host);
+    let loud = wedged.starts_job(&mut host);
+    host.stall(&wedged);
+    host.emits(&loud, &["nobody reads this"]);
+    for minute in 0..15 {
+        idle.asks(&mut host, "session.ping", json!({ "nonce": "n" }));
+        assert_eq!(idle.hears_one(&mut host)["type"], "session.pong");
+        let mut late = host.connect();
+        late.says_hello(&mut host, "alice");
+        expects_refusal(&mut host, &late, "PERMISSION_DENIED", Some("hello"));
+        host.wait(seconds(60));
+        assert!(idle.close_code(&host).is_none(), "minute {minute}: nobody needed its place");
+    }
+    // The longest idle first, then who does not take what it is sent; who waits for its job is not idle.
+    let second = host.join("alice");
+    assert_eq!((idle.close_code(&host), wedged.close_code(&host)), (Some(4410), None));
+    let third = host.join("alice");
+    host.unstall(&wedged);
+    assert_eq!(wedged.close_code(&host), Some(4410));
+    host.succeed(&job);
+    assert_eq!(works.hears_one(&mut host)["type"], "job.result");
+    for peer in [second, third] {
+        peer.hears_nothing(&mut host);
+    }
+}
+
+#[test]
 fn only_so_many_may_be_at_the_door_at_a_time() {
     let mut host = Host::with(|config| config.limits.handshakes = 2);
     let (mut first, second) = (host.connect(), host.connect());

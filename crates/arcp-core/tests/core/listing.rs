@@ -1,6 +1,7 @@
 //! Listing jobs (§6.6).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arcp_core::{Observation, ObservationPolicy, Principal};
 use serde_json::{Value, json};
@@ -107,6 +108,7 @@ fn bad_limits_and_cursors_are_refused() {
     for payload in [
         json!({ "limit": 0 }),
         json!({ "limit": 1_001 }),
+        json!({ "filter": { "status": ["asleep"] } }),
         json!({ "cursor": "" }),
         json!({ "cursor": format!("+{}", cursor.as_str().unwrap()) }),
         json!({ "cursor": format!("0{}", cursor.as_str().unwrap()) }),
@@ -150,6 +152,48 @@ fn jobs_of_others_are_seen_as_the_policy_says() {
             bob.hears_refusal(&mut host, &id, refused);
         }
     }
+}
+
+/// Lets nobody see anything, and counts how often it is asked.
+struct Counting(Arc<AtomicUsize>);
+
+impl ObservationPolicy for Counting {
+    fn observation(&self, _: &Principal, _: &Principal) -> Observation {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Observation::Hidden
+    }
+}
+
+#[test]
+fn a_listing_does_not_look_at_the_jobs_of_others() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut host = Host::with(|config| config.observation = Arc::new(Counting(Arc::clone(&asked))));
+    let mut bob = join(&mut host, "bob");
+    for _ in 0..200 {
+        bob.starts_job(&mut host);
+    }
+    let mut alice = join(&mut host, "alice");
+    let own = alice.starts_job(&mut host);
+    asked.store(0, Ordering::Relaxed);
+    assert_eq!(ids(&list(&mut alice, &mut host, json!({}))), [own]);
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "once for each other principal");
+}
+
+#[test]
+fn a_filter_that_passes_little_of_much_is_answered_in_bounded_steps() {
+    let mut host = Host::with(|config| config.limits.finished_jobs = 20_000);
+    let mut alice = join(&mut host, "alice");
+    let running = alice.starts_job(&mut host);
+    for _ in 0..10_500 {
+        let job = alice.starts_job(&mut host);
+        host.succeed(&job);
+        alice.hears(&mut host);
+    }
+    let filter = json!({ "status": ["running"] });
+    let first = list(&mut alice, &mut host, json!({ "filter": filter }));
+    assert!(ids(&first).is_empty(), "there are 10,000 newer ones that have ended");
+    let second = list(&mut alice, &mut host, json!({ "filter": filter, "cursor": first["next_cursor"] }));
+    assert_eq!((ids(&second), &second["next_cursor"]), (vec![running], &Value::Null));
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod features;
 mod handshake;
 mod heartbeat;
 mod host;
+mod hostile;
 mod idempotency;
 mod listing;
 mod pair;

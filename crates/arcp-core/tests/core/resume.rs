@@ -362,6 +362,64 @@ fn a_welcome_may_be_lost_more_than_once() {
 }
 
 #[test]
+fn a_token_that_is_shown_again_and_again_with_nothing_said_is_dead_after_the_window() {
+    let mut host = Host::with(|config| config.limits.resume_window = seconds(100));
+    let (alice, _) = with_three_events(&mut host);
+    host.cut(&alice);
+    for _ in 0..5 {
+        let lost = alice.resumes(&mut host, 3);
+        host.cut(&lost);
+        host.wait(seconds(20));
+    }
+    refused(&mut host, "alice", &alice.session, &alice.token, 3, "PERMISSION_DENIED");
+}
+
+#[test]
+fn all_buffers_together_are_bounded_and_the_largest_give_way() {
+    let mut host = Host::with(|config| {
+        config.limits.all_buffer_bytes = 16_000;
+        config.limits.sessions_per_principal = 1_000;
+    });
+    let mut sessions = Vec::new();
+    for (who, events) in [("alice", 1), ("bob", 3), ("carol", 60)] {
+        let mut peer = host.join(who);
+        let job = peer.starts_job(&mut host);
+        host.cut(&peer);
+        for _ in 0..events {
+            host.emit(&job, &"x".repeat(300)).unwrap();
+        }
+        sessions.push((peer, who, job));
+    }
+    assert!(host.machine.census().kept_bytes <= 16_000);
+    // Who keeps little keeps all of it.
+    for ((peer, _, _), events) in sessions.iter().zip([1, 3]) {
+        assert_eq!(peer.resumes(&mut host, 0).hears(&mut host).len(), events);
+    }
+    let (carol, who, job) = &sessions[2];
+    refused(&mut host, who, &carol.session, &carol.token, 0, "RESUME_WINDOW_EXPIRED");
+    host.succeed(job);
+    assert_eq!(carol.resumes(&mut host, 60).hears_one(&mut host)["event_seq"], 61);
+    // What was let go is let go for good.
+    host.crash();
+    refused(&mut host, who, &carol.session, &carol.token, 0, "RESUME_WINDOW_EXPIRED");
+}
+
+#[test]
+fn what_a_live_connection_has_still_to_carry_is_not_forgotten_for_others() {
+    let mut host = Host::with(|config| config.limits.all_buffer_bytes = 1_000);
+    let mut alice = host.join("alice");
+    let job = alice.starts_job(&mut host);
+    host.stall(&alice);
+    for _ in 0..20 {
+        host.emit(&job, &"x".repeat(300)).unwrap();
+    }
+    host.unstall(&alice);
+    assert_eq!(numbers(&alice.hears(&mut host)), (1..=20).collect::<Vec<_>>());
+    host.emit(&job, &"x".repeat(300)).unwrap();
+    assert!(host.machine.census().kept_bytes <= 1_000);
+}
+
+#[test]
 fn resuming_again_and_again_leaves_one_timer() {
     let mut host = Host::new();
     let mut alice = host.join("alice");

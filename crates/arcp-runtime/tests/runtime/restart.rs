@@ -22,6 +22,8 @@ struct Kept {
     full: Arc<AtomicBool>,
     tries: Arc<AtomicUsize>,
     closed: Arc<AtomicUsize>,
+    /// The epoch whose runtime has closed it.
+    ended: Arc<AtomicUsize>,
 }
 
 impl Store for Kept {
@@ -36,6 +38,9 @@ impl Store for Kept {
         if epoch.0 != current {
             return future::ready(Err(StoreError::Fenced { held: epoch.0, current })).boxed();
         }
+        if self.ended.load(Ordering::SeqCst) as u64 == current {
+            return future::ready(Err(StoreError::Failed("it is closed".into()))).boxed();
+        }
         if self.full.load(Ordering::SeqCst) {
             self.tries.fetch_add(1, Ordering::SeqCst);
             return future::ready(Err(StoreError::Full("no space left on device".into()))).boxed();
@@ -46,6 +51,7 @@ impl Store for Kept {
 
     fn close(&self) -> BoxFuture<'static, ()> {
         self.closed.fetch_add(1, Ordering::SeqCst);
+        self.ended.store(self.epoch.load(Ordering::SeqCst), Ordering::SeqCst);
         future::ready(()).boxed()
     }
 }
@@ -158,7 +164,7 @@ async fn a_store_without_room_ends_jobs_and_is_tried_again_until_it_has_some() {
         (&refused["payload"]["code"], &refused["payload"]["retryable"]),
         (&json!("INTERNAL_ERROR"), &json!(true))
     );
-    assert_eq!(runtime.health(), Health::Ready, "it answers");
+    assert_eq!(runtime.health(), Health::Full, "it answers, and takes nothing on");
 
     store.full.store(false, Ordering::SeqCst);
     peer.receive_type("job.event").await;
@@ -166,6 +172,20 @@ async fn a_store_without_room_ends_jobs_and_is_tried_again_until_it_has_some() {
     peer.say("job.submit", json!({ "agent": "counts", "input": 0 }), &Value::Null).await;
     peer.receive_type("job.accepted").await;
     peer.receive_type("job.result").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_was_closed_is_asked_for_nothing_more() {
+    let (store, steps) = (Kept::default(), Arc::new(Semaphore::new(0)));
+    let runtime = counts(&store, &steps);
+    let peer = Peer::open(&runtime).await;
+    drop(peer);
+    pass(1).await;
+    assert!(runtime.shutdown().await);
+    assert_eq!(store.closed.load(Ordering::SeqCst), 1);
+    pass(601).await; // the session's window is over, and nobody writes that down
+    assert!(runtime.failure().is_none(), "{:?}", runtime.failure());
+    assert_eq!(runtime.health(), Health::Stopping);
 }
 
 #[tokio::test(start_paused = true)]

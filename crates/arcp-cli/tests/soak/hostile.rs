@@ -1,0 +1,77 @@
+//! Everything that a peer without manners may do, again and again, and whether it is answered as it should be. Here it is told
+//! who does what how often; the doing is by where the peer stands: at the door, or in a session.
+
+mod door;
+mod inside;
+mod storm;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::server::MALLORIES;
+use crate::world::{Phase, World};
+
+/// Every kind of hostility, by what is counted of it. None may be missing in any run.
+pub(crate) const KINDS: &[&str] = &[
+    "TCP connections that say nothing",
+    "handshakes a byte at a time",
+    "connections without a hello",
+    "first messages that are no good",
+    "wrong tokens",
+    "resumes with a wrong token",
+    "malformed frames in a session",
+    "pings of a flood",
+    "listings of a flood",
+    "subscribes of a flood",
+    "submits beyond the limit",
+    "frames that are too large",
+    "readers that are wedged",
+    "sessions resumed in storms",
+    "streams left unfinished",
+    "jobs that run away",
+];
+
+/// Does something at a distance for as long as the hostile run lasts.
+macro_rules! again {
+    ($world:expr, $number:expr, $every:expr, $deed:path) => {
+        for index in 0..$world.options.scaled($number) {
+            let world = Arc::clone($world);
+            tokio::spawn(async move {
+                let principal = format!("mallory-{}", index % MALLORIES);
+                let mut pace = interval($every);
+                pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                while world.now() == Phase::Hostile {
+                    pace.tick().await;
+                    if let Err(problem) = $deed(&world, &principal).await
+                        && world.now() == Phase::Hostile
+                    {
+                        world.problem(format!("{}: {problem}", stringify!($deed)));
+                    }
+                }
+            });
+        }
+    };
+}
+
+/// Lets everybody loose.
+pub(crate) fn begin(world: &Arc<World>) {
+    let (seconds, millis) = (Duration::from_secs, Duration::from_millis);
+    again!(world, 100, seconds(1), door::say_nothing);
+    again!(world, 40, seconds(1), door::say_it_byte_by_byte);
+    again!(world, 100, seconds(1), door::say_no_hello);
+    again!(world, 10, millis(500), door::say_something_else);
+    again!(world, 10, millis(200), door::guess_a_token);
+    again!(world, 10, millis(200), door::guess_a_resume_token);
+    again!(world, 10, millis(500), inside::malformed);
+    again!(world, 10, millis(500), inside::too_large);
+    again!(world, 10, millis(250), inside::flood_of_pings);
+    again!(world, 5, millis(500), inside::flood_of_listings);
+    again!(world, 5, millis(500), inside::flood_of_subscribes);
+    again!(world, 2, seconds(2), inside::flood_of_submits);
+    again!(world, 20, seconds(3_600), inside::never_read);
+    again!(world, 10, millis(500), inside::leave_a_stream);
+    again!(world, 4, seconds(2), inside::run_away);
+    again!(world, 6, seconds(3), storm::storm);
+}
