@@ -248,6 +248,16 @@ impl Runtime {
         }
     }
 
+    /// The peer has said its last, and may still listen: the connection is closed once what was asked is answered. Its session can be
+    /// resumed.
+    pub fn handle_leaving(&mut self, now: Now, connection_key: ConnectionKey) {
+        let Some(connection) = self.connections.by_key(connection_key) else { return };
+        match connection.session() {
+            Some(session) => self.close_session(now, connection_key, session, Close::Normal),
+            None => self.close(connection_key, Close::Normal),
+        }
+    }
+
     /// A connection is gone. Its session goes on and can be resumed within the window (§6.3).
     pub fn handle_disconnected(&mut self, now: Now, connection_key: ConnectionKey) {
         let Some(connection) = self.connections.remove(connection_key) else { return };

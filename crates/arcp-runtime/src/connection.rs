@@ -61,6 +61,9 @@ pub(crate) async fn serve(driver: Arc<Driver>, transport: BoxTransport, peer: Pe
             End::Written(goodbye) => goodbye,
             End::Gone => None,
             End::Leaving => {
+                // A pipe that is closed at one end may be open at the other; where nothing can be written, this ends at once.
+                connected.driver.with(|machine, now| machine.handle_leaving(now, key));
+                let _ = timeout_at(deadline, write).await; // what could not be said in time is there for a resume
                 connected.driver.disconnect(key);
                 Some(Goodbye::Answer)
             }

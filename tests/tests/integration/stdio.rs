@@ -63,6 +63,31 @@ impl Connector for Pipes {
     }
 }
 
+/// A shell that writes all its lines and closes the pipe still reads the answers.
+#[tokio::test]
+async fn what_was_asked_before_the_end_of_stdin_is_answered() {
+    let hello = json!({
+        "arcp": "1.1", "id": "h", "type": "session.hello",
+        "payload": {
+            "client": { "name": "t", "version": "0" },
+            "auth": { "scheme": "bearer", "token": token("alice") },
+            "capabilities": { "encodings": ["json"], "features": ["list_jobs"] },
+        },
+    });
+    let list = json!({ "arcp": "1.1", "id": "l", "type": "session.list_jobs", "payload": {} });
+    let lines = io::Cursor::new(format!("{hello}\n{list}\n").into_bytes());
+    let (their_stdout, our_reader) = duplex(PIPE);
+    let theirs = StdioTransport::new(lines, their_stdout, StdioConfig::server());
+    let (runtime, _stage) = runtime(Limits::default());
+    tokio::spawn(runtime.serve(Box::pin(theirs), arcp_transport::Peer::LOCAL));
+    let mut ours = StdioTransport::new(our_reader, tokio::io::sink(), StdioConfig::client());
+    let mut types = Vec::new();
+    while let Some(Ok(Frame::Text(text))) = ours.next().await {
+        types.push(serde_json::from_str::<Value>(&text).unwrap()["type"].clone());
+    }
+    assert_eq!(types, ["session.welcome", "session.jobs"]);
+}
+
 async fn submit(client: &Client, agent: &str, input: Value) -> Job {
     client.submit(agent).input(&input).await.unwrap()
 }

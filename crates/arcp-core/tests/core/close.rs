@@ -3,6 +3,7 @@
 use arcp_core::runtime::BrokenFrame;
 use serde_json::json;
 
+use crate::features::join_with;
 use crate::host::{Authenticator, Host, seconds};
 use crate::peer::{ends, texts, types};
 
@@ -29,6 +30,24 @@ fn a_bye_is_answered_with_the_close_alone() {
     let mut alice = host.join("alice");
     alice.asks(&mut host, "session.bye", json!({}));
     alice.hears_nothing(&mut host);
+    assert_eq!(alice.close_code(&host), Some(1000));
+    alice.resumes(&mut host, 0);
+}
+
+/// As it is at the end of the stdin of a runtime, whose stdout is still read.
+#[test]
+fn what_was_asked_before_a_peer_has_said_its_last_is_answered() {
+    let mut host = Host::new();
+    let (mut alice, _) = join_with(&mut host, json!(["list_jobs"]));
+    host.hold_commits();
+    alice.submits(&mut host, json!({ "agent": "echo" }));
+    alice.asks(&mut host, "session.list_jobs", json!({}));
+    let now = host.now();
+    host.machine.handle_leaving(now, alice.key);
+    host.settle();
+    assert_eq!(alice.close_code(&host), None);
+    host.release_commits();
+    assert_eq!(types(&alice.hears(&mut host)), ["job.accepted", "session.jobs"]);
     assert_eq!(alice.close_code(&host), Some(1000));
     alice.resumes(&mut host, 0);
 }
