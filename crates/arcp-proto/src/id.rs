@@ -41,6 +41,11 @@ macro_rules! id {
                 Self(format!("{}{}", $prefix, ulid.array_to_str(&mut buffer)).into())
             }
 
+            /// The ULID in an identifier of this project's own form; `None` in any other.
+            pub fn ulid(&self) -> Option<Ulid> {
+                Ulid::from_string(self.0.strip_prefix($prefix)?).ok()
+            }
+
             /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0

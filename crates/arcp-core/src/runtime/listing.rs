@@ -5,7 +5,7 @@ use std::iter;
 
 use arcp_proto::job::JobStatus;
 use arcp_proto::session::{JobEntry, JobFilter, Jobs, ListJobs};
-use arcp_proto::{Digest, ErrorCode, ErrorPayload, Feature};
+use arcp_proto::{Digest, ErrorCode, ErrorPayload, Feature, Timestamp};
 
 use super::job::Job;
 use super::requests::Request;
@@ -124,9 +124,14 @@ fn matches(job: &Job, filter: &JobFilter) -> bool {
         let agent = job.accepted.agent.as_deref().unwrap_or_default();
         agent == wanted || agent.split_once('@').is_some_and(|(name, _)| name == wanted)
     });
-    let created =
-        filter.created_after.is_none_or(|after| job.accepted.accepted_at.is_some_and(|at| at > after));
+    let created = filter.created_after.is_none_or(|after| created_at(job) > after);
     status && agent && created
+}
+
+/// When a job was asked for, which is what listings are in the order of. It is accepted later if it waits for credentials.
+fn created_at(job: &Job) -> Timestamp {
+    let millis = job.head.job_id.ulid().and_then(|ulid| i64::try_from(ulid.timestamp_ms()).ok());
+    millis.map(Timestamp::from_millis).or(job.accepted.accepted_at).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 fn entry(job: &Job) -> JobEntry {
@@ -137,7 +142,7 @@ fn entry(job: &Job) -> JobEntry {
         status: job.status(),
         lease: accepted.lease.clone(),
         parent_job_id: accepted.parent_job_id.clone(),
-        created_at: accepted.accepted_at.unwrap_or(arcp_proto::Timestamp::UNIX_EPOCH),
+        created_at: created_at(job),
         trace_id: accepted.trace_id,
         last_event_seq: job.log.last_owner_seq(),
     }

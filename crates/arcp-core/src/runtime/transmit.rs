@@ -133,7 +133,7 @@ pub(super) struct SessionHead {
 impl SessionHead {
     /// That of the session with this name; `None` if no runtime gives such a name.
     pub(super) fn named(session_id: SessionId, quirks: Quirks) -> Option<Self> {
-        let ulid = Ulid::from_string(session_id.as_str().strip_prefix("sess_")?).ok()?;
+        let ulid = session_id.ulid()?;
         Some(Self { session_id, salt: ulid.random(), quirks })
     }
 }

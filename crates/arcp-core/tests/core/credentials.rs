@@ -103,6 +103,27 @@ fn a_job_begins_once_it_has_its_credentials_and_its_submitter_is_shown_them() {
 }
 
 #[test]
+fn jobs_are_listed_by_when_they_were_asked_for_however_long_their_credentials_took() {
+    let mut host = host();
+    let (mut first, mut second) = (join(&mut host, "alice"), join(&mut host, "alice"));
+    first.submits(&mut host, submit(None));
+    host.wait(seconds(1));
+    second.submits(&mut host, submit(None));
+    host.provisioning.swap(0, 1);
+    let later = provisioned(&mut host, Ok(Vec::new()));
+    host.wait(seconds(1));
+    let earlier = provisioned(&mut host, Ok(Vec::new()));
+    let listed = first.asks(&mut host, "session.list_jobs", json!({}));
+    let answers = first.hears(&mut host);
+    let page =
+        &answers.iter().find(|answer| answer["payload"]["request_id"] == listed.as_str()).unwrap()["payload"];
+    let jobs: Vec<_> =
+        page["jobs"].as_array().unwrap().iter().map(|job| (&job["job_id"], &job["created_at"])).collect();
+    let at = |second: u32| json!(format!("2026-05-13T19:42:{second}.000Z"));
+    assert_eq!(jobs, [(&json!(later), &at(14)), (&json!(earlier), &at(13))]);
+}
+
+#[test]
 fn a_job_that_needs_no_credential_has_none_and_nothing_is_revoked() {
     let mut host = host();
     let mut alice = join(&mut host, "alice");

@@ -322,9 +322,7 @@ impl Watch {
         let limit = asked["limit"].as_u64().unwrap_or(100);
         ensure!(jobs.len() as u64 <= limit, "more jobs than were asked for");
         let times: Vec<_> = jobs.iter().map(|job| text(job, "created_at")).collect();
-        // A job that waits for credentials has its place in the listing from when it was asked for.
-        let waits = self.has("provisioned_credentials");
-        ensure!(waits || times.is_sorted_by(|earlier, later| earlier >= later), "not the newest first");
+        ensure!(times.is_sorted_by(|earlier, later| earlier >= later), "not the newest first");
         for job in jobs {
             ensure!(job["created_at"] == job["submitted_at"], "two times of creation");
             let status = asked["filter"]["status"].as_array();
