@@ -100,8 +100,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> StdioTransport<R, W> {
         self
     }
 
+    /// A peer that has ended its half in order may still read ours.
     fn is_closed(&self) -> bool {
-        self.outgoing.is_closed() || matches!(self.reading, Reading::Closed | Reading::Ended)
+        self.outgoing.is_closed() || self.reading == Reading::Ended
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, TransportError>>> {

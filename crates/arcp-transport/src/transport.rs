@@ -24,8 +24,9 @@ pub type BoxTransport = Pin<Box<dyn Transport>>;
 ///
 /// **Writing.** `feed` many, then `flush`: flushing is what costs. A frame is only sure to leave after
 /// a flush. `poll_ready` is the back-pressure: while the peer does not read, it stays pending, and the
-/// link holds a bounded number of bytes or frames. After either end has closed, sending
-/// gives [`TransportError::Closed`].
+/// link holds a bounded number of bytes or frames. After one's own close, sending
+/// gives [`TransportError::Closed`]; after the peer's it does so too, or, over pipes, still reaches a
+/// peer that reads.
 ///
 /// **Closing.** Sending [`Frame::Close`] starts the closing handshake, and `close()` completes it:
 /// it throws away what the peer still sends and ends when the peer has answered or has gone.

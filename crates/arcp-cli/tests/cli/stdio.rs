@@ -78,7 +78,7 @@ fn nothing_but_envelopes_is_on_stdout_and_the_end_of_stdin_is_the_end() {
             serde_json::from_str::<serde_json::Value>(line).unwrap()["type"].as_str().unwrap().to_owned()
         })
         .collect();
-    assert_eq!(types[0], "session.welcome", "{stdout}");
+    assert_eq!(types, ["session.welcome", "session.error"], "{stdout}");
 }
 
 #[cfg(unix)]

@@ -35,13 +35,16 @@ async fn either_end_can_close_and_the_frames_before_it_arrive() {
 }
 
 #[tokio::test]
-async fn nothing_can_be_sent_once_either_end_has_closed() {
-    let (mut client, mut server) = pair(64);
+async fn nothing_can_be_sent_after_ones_own_close_but_the_other_end_has_the_last_word() {
+    let (mut client, mut server) = pair(1024);
     client.send(Frame::close(CloseCode::NORMAL, "")).await.unwrap();
     assert!(matches!(client.feed(numbered(0)).await, Err(TransportError::Closed)));
 
     assert_eq!(frame(&mut server).await, closed());
-    assert!(matches!(server.feed(numbered(0)).await, Err(TransportError::Closed)));
+    server.send(numbered(0)).await.unwrap();
+    assert_eq!(frame(&mut client).await, numbered(0));
+    assert!(server.next().await.is_none(), "reading on is the answer");
+    assert!(matches!(server.feed(numbered(1)).await, Err(TransportError::Closed)));
 }
 
 #[tokio::test]
