@@ -1,5 +1,5 @@
 """The published runtime. `runtime.py serve` is its own `arcp serve`; `runtime.py ws` and `runtime.py stdio` host agents with it, over a
-WebSocket or this program's pipes. Over a WebSocket, the first line on stdout is the URL."""
+WebSocket or this program's pipes; `runtime.py restless` asks for a sign of life each second. Over a WebSocket, the first line on stdout is the URL."""
 
 import asyncio
 import sys
@@ -75,8 +75,9 @@ async def version(_, ctx):
     return {"version": ctx.agent_version}
 
 
-def hosted():
+def hosted(heartbeat=30):
     runtime = ARCPRuntime(
+        heartbeat_interval_sec=heartbeat,
         runtime=RuntimeInfo(name="published", version="1.1.3"),
         bearer=StaticBearerVerifier({"s3cret": "alice"}),
         credential_provisioner=InMemoryCredentialProvisioner(),
@@ -89,8 +90,8 @@ def hosted():
     return runtime
 
 
-async def over_websocket():
-    async with announce(await serve_websocket(hosted().accept, host="127.0.0.1", port=0)) as server:
+async def over_websocket(runtime):
+    async with announce(await serve_websocket(runtime.accept, host="127.0.0.1", port=0)) as server:
         await server.serve_forever()
 
 
@@ -113,6 +114,8 @@ match sys.argv[1]:
     case "serve":
         own_program()
     case "ws":
-        asyncio.run(over_websocket())
+        asyncio.run(over_websocket(hosted()))
+    case "restless":
+        asyncio.run(over_websocket(hosted(heartbeat=1)))
     case "stdio":
         asyncio.run(over_pipes())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arcp::Client;
 use arcp::client::{Connect, JobError, RequestError, State};
 use arcp::proto::event::{Body, ToolOutcome};
-use arcp::proto::{ErrorCode, Lease, Timestamp};
+use arcp::proto::{ErrorCode, Feature, Lease, Timestamp};
 use arcp::stdio::ChildConnector;
 use arcp::ws::WsConnector;
 use futures_util::{StreamExt, TryStreamExt};
@@ -55,6 +55,20 @@ async fn its_program_runs_what_we_submit() {
     client.close().await;
     let refused = Client::connect(WsConnector::new(&url).unwrap(), "wrong").await.unwrap_err();
     assert_eq!(refused.code(), Some(&ErrorCode::Unauthenticated));
+}
+
+/// It ends a connection that says nothing for two intervals.
+#[tokio::test]
+async fn our_client_is_heard_while_it_has_nothing_to_say() {
+    let Some((_runtime, url)) = serve("restless") else { return };
+    let client = to(&url).without_reconnect().await.unwrap();
+    assert!(client.opened().features.contains(&Feature::Heartbeat));
+    client.submit("sleep").input(&json!({ "ms": 3_200 })).await.unwrap().result::<()>().await.unwrap();
+    assert_eq!(
+        client.submit("echo").input(&1).await.unwrap().result::<Value>().await.unwrap(),
+        json!({ "echoed": 1 })
+    );
+    client.close().await;
 }
 
 #[tokio::test]
