@@ -6,10 +6,11 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::peer::Python;
+use crate::plot::{self, Curve};
 use crate::process::{self, Server};
 use crate::report::{self, Results};
-use crate::sample::Sample;
-use crate::workload::{self, Baseline, Case, Store};
+use crate::sample::{Sample, Spread};
+use crate::workload::{self, Baseline, Case, GROWTH, Growth, Store};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -78,9 +79,31 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let report = report::markdown(&cases, &results, options.rounds);
     println!("{report}");
     if let Some(path) = &options.write {
-        std::fs::write(path, &report).with_context(|| format!("cannot write {}", path.display()))?;
+        let curves = grow(own, options.rounds)?;
+        let page = report::page(&report, &curves);
+        std::fs::create_dir_all(path.parent().unwrap_or(path)).context("cannot make a directory")?;
+        std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
+        let drawing = path.with_extension("svg");
+        std::fs::write(&drawing, plot::svg(&curves)).context("cannot write a drawing")?;
     }
     Ok(())
+}
+
+/// How cost grows, with the medians of so many rounds.
+fn grow(programs: &Path, rounds: u32) -> Result<Vec<Curve>> {
+    let mut curves = Vec::new();
+    for Growth { name, sizes, case, cost } in GROWTH {
+        let mut costs = [const { Vec::new() }; 3];
+        for round in 1..=rounds {
+            eprintln!("round {round} of {rounds}: {name}");
+            for (size, costs) in sizes.into_iter().zip(&mut costs) {
+                costs.extend(cost(size, &measure(&case(size), programs)?));
+            }
+        }
+        let costs = costs.map(|costs| Spread::of(costs).map_or(f64::NAN, |spread| spread.median));
+        curves.push(Curve { name, sizes, costs });
+    }
+    Ok(curves)
 }
 
 /// One measurement of the programs in a directory.

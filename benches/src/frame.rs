@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Padding of a message, so that a frame has about 390 bytes.
-pub(crate) const MESSAGE_BYTES: usize = 84;
+pub(crate) const MESSAGE_BYTES: usize = 76;
 
 /// One `job.event` of kind `log`.
 #[derive(Serialize, Deserialize)]

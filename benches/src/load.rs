@@ -57,8 +57,9 @@ pub(crate) enum Work {
 }
 
 pub(crate) fn run(options: Options) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let sample = runtime.block_on(async { tokio::spawn(work(options)).await })??;
+    // One thread, for a runtime's client as for the floor's: the other cores are the server's.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let sample = runtime.block_on(work(options))?;
     println!("{}", serde_json::to_string(&sample)?);
     Ok(())
 }
@@ -66,10 +67,10 @@ pub(crate) fn run(options: Options) -> Result<()> {
 async fn work(options: Options) -> Result<Sample> {
     let Options { work, url, raw, count, subscribers, pid } = options;
     match (work, raw) {
-        (Work::Events, false) => events::typed(&url, count).await,
-        (Work::Events, true) => events::raw(&url, count).await,
-        (Work::Answers, false) => answers::jobs(&url, count).await,
-        (Work::Answers, true) => answers::raw(&url, count).await,
+        (Work::Events, false) => events::typed(&url, count, pid).await,
+        (Work::Events, true) => events::raw(&url, count, pid).await,
+        (Work::Answers, false) => answers::jobs(&url, count, pid).await,
+        (Work::Answers, true) => answers::raw(&url, count, pid).await,
         (Work::Fanout, false) => fanout::sessions(&url, count, subscribers).await,
         (Work::Fanout, true) => fanout::raw(&url, count, subscribers).await,
         (Work::Idle, false) => idle::sessions(&url, count, pid).await,

@@ -9,6 +9,7 @@ mod frame;
 mod load;
 mod machine;
 mod peer;
+mod plot;
 mod process;
 mod report;
 mod sample;

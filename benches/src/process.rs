@@ -78,11 +78,34 @@ pub(crate) fn resident(pid: u32) -> Result<f64> {
     kib.map(|kib| kib * 1024.0).context("the system does not say how much memory is resident")
 }
 
+/// What the server and this process have taken so far.
+pub(crate) struct Cpu {
+    server: u32,
+    of_server: f64,
+    of_both: f64,
+}
+
+impl Cpu {
+    pub(crate) fn of(server: Option<u32>) -> Result<Self> {
+        let server = server.context("whose time is to be measured is not known")?;
+        let of_server = cpu_seconds(server)?;
+        Ok(Self { server, of_server, of_both: of_server + cpu_seconds(std::process::id())? })
+    }
+
+    /// What 100,000 of so many events or jobs have taken since.
+    pub(crate) fn since(&self, events: u64) -> Result<Sample> {
+        let now = Self::of(Some(self.server))?;
+        let each = 100_000.0 / events as f64;
+        let of_both = Sample::of("cpu_s", (now.of_both - self.of_both) * each);
+        Ok(of_both.and("server_cpu_s", (now.of_server - self.of_server) * each))
+    }
+}
+
 /// Ticks a second in which the system counts processor time, on every Linux.
 const TICKS: f64 = 100.0;
 
 /// Seconds of processor time that a process has taken, with those in the kernel.
-pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
+fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = read(pid, "stat")?;
     // The name of the program may have spaces in it, and stands in brackets.
     let numbers = stat.rsplit_once(')').map(|(_, numbers)| numbers.split_whitespace().skip(11).take(2));

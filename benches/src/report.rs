@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::conduct::Side;
 use crate::machine;
+use crate::plot::Curve;
 use crate::sample::{Sample, Spread};
 use crate::workload::{Baseline, Case, Measure, Target};
 
@@ -26,6 +27,43 @@ impl Results {
 /// What was measured in the same round, compared.
 fn compared(target: Target, ours: &[f64], theirs: &[f64]) -> Option<Spread> {
     Spread::of(ours.iter().zip(theirs).map(|(ours, theirs)| target.compare(*ours, *theirs)))
+}
+
+const BEGINNING: &str = "\
+<!-- Written by cargo xtask bench. -->
+
+# Performance
+
+`cargo xtask bench` measures `arcp serve --fixtures` and writes this page. Servers and loads are processes of their own, over loopback
+WebSockets. Each workload is measured in every round, right before its baseline, and a ratio is of numbers of the same round: rates
+change with the machine and with what else it does, ratios much less. Numbers are medians, with the least and the most in brackets.
+
+The baseline is the least that the same work can cost: programs on the same WebSocket library that do it without a protocol.
+
+| workload | baseline |
+| --- | --- |
+| W1 | serialises each event from a typed struct, flushes each 64; the client parses each, borrowed |
+| W2 | answers each submit with two frames that are there already |
+| W3 | subscribers pull slices of one shared log, a header spliced in front of each event; nothing is parsed on either side |
+| W4 | connections with the smallest socket buffers, nothing else; memory of the heap |
+| W5 | sends frames that are there already; on both sides each is parsed, borrowed |
+| W6 | W1 |
+| W7 | as many events as in W1, over as many connections |
+| W8 | codes as base64, ships and decodes the same pieces |
+
+";
+
+/// The page of a full run.
+pub(crate) fn page(report: &str, curves: &[Curve]) -> String {
+    let mut out =
+        format!("{BEGINNING}## Ratios\n\n{report}\n## Growth\n\n![How cost grows](performance.svg)\n\n");
+    out.push_str("| what grows | sizes | cost, as so many times the first |\n| --- | ---: | ---: |\n");
+    for curve in curves {
+        let sizes = curve.sizes.map(|size| number(size as f64)).join(" / ");
+        let growth = curve.growth().map(|cost| format!("{cost:.2}")).join(" / ");
+        let _ = writeln!(out, "| {} | {sizes} | {growth} |", curve.name);
+    }
+    out
 }
 
 pub(crate) fn markdown(cases: &[Case], results: &Results, rounds: u32) -> String {
@@ -117,7 +155,7 @@ fn ratio_cell(Spread { median, least, most }: Spread) -> String {
 
 /// Three digits or more, with commas between thousands.
 fn number(value: f64) -> String {
-    if value.abs() < 100.0 {
+    if value.abs() < 100.0 && value.fract() != 0.0 {
         return format!("{value:.digits$}", digits = if value.abs() < 10.0 { 3 } else { 1 });
     }
     let digits = format!("{value:.0}");
@@ -138,8 +176,8 @@ mod tests {
     #[test]
     fn numbers_have_commas() {
         assert_eq!(
-            [0.31, 99.94, 100.0, 1_000.0, 1_234_567.8].map(number),
-            ["0.310", "99.9", "100", "1,000", "1,234,568"]
+            [0.31, 6.0, 99.94, 100.0, 1_000.0, 1_234_567.8].map(number),
+            ["0.310", "6", "99.9", "100", "1,000", "1,234,568"]
         );
     }
 

@@ -2,6 +2,7 @@
 
 use crate::floor::Kind;
 use crate::load::Work;
+use crate::sample::Sample;
 
 /// One workload, in one size.
 pub(crate) struct Case {
@@ -76,12 +77,16 @@ impl Target {
     }
 }
 
-const EVENTS: &[Measure] = &[Measure { key: "events_per_s", unit: "events/s", target: Target::AtLeast(0.8) }];
+const EVENTS: &[Measure] = &[
+    Measure { key: "events_per_s", unit: "events/s", target: Target::AtLeast(0.8) },
+    Measure { key: "cpu_s", unit: "CPU s for 100,000 events, both ends", target: Target::Told },
+];
 
 const ANSWERS: &[Measure] = &[
     Measure { key: "p50_us", unit: "µs, median", target: Target::AtMost(1.6) },
     Measure { key: "p99_us", unit: "µs, 99th percentile", target: Target::Told },
     Measure { key: "jobs_per_s", unit: "jobs/s, 64 in flight", target: Target::AtLeast(0.4) },
+    Measure { key: "cpu_s", unit: "CPU s for 100,000 jobs, both ends", target: Target::Told },
 ];
 
 const FANOUT: &[Measure] =
@@ -121,6 +126,37 @@ pub(crate) fn full() -> Vec<Case> {
 pub(crate) fn quick() -> Vec<Case> {
     vec![events(100_000), answers(1_000), stored(100_000)]
 }
+
+/// What is measured at 1, 4 and 16 times a size, to see how its cost grows.
+pub(crate) struct Growth {
+    pub(crate) name: &'static str,
+    pub(crate) sizes: [u64; 3],
+    pub(crate) case: fn(u64) -> Case,
+    /// What a size has cost, given what was measured.
+    pub(crate) cost: fn(u64, &Sample) -> Option<f64>,
+}
+
+/// What cost is to be in proportion to.
+pub(crate) const GROWTH: [Growth; 3] = [
+    Growth {
+        name: "events of a job: seconds",
+        sizes: [62_500, 250_000, 1_000_000],
+        case: events,
+        cost: |size, sample| Some(size as f64 / sample.value("events_per_s")?),
+    },
+    Growth {
+        name: "subscribers: seconds",
+        sizes: [6, 24, 96],
+        case: |size| fanout(20_000, size),
+        cost: |size, sample| Some(size as f64 * 20_000.0 / sample.value("deliveries_per_s")?),
+    },
+    Growth {
+        name: "idle sessions: bytes",
+        sizes: [625, 2_500, 10_000],
+        case: idle,
+        cost: |size, sample| Some(size as f64 * sample.value("bytes_per_session")?),
+    },
+];
 
 fn events(count: u64) -> Case {
     Case {

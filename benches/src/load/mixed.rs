@@ -3,14 +3,14 @@
 
 use std::time::{Instant, SystemTime};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::TOKEN;
 use crate::frame::{Frame, MESSAGE_BYTES};
-use crate::process::cpu_seconds;
+use crate::process::Cpu;
 use crate::sample::{Sample, percentile};
 use crate::socket::{READ_BUFFER, Socket};
 
@@ -31,7 +31,7 @@ pub(super) async fn sessions(url: &str, count: u64, server: Option<u32>) -> Resu
     let cpu = Cpu::of(server)?;
     let (events, seconds, _) = run(url, jobs(count)).await?;
     let rate = events as f64 / seconds;
-    let sample = cpu.sample(events)?.and("events_per_s", rate);
+    let sample = cpu.since(events)?.and("events_per_s", rate);
     // Each pause is a whole number of milliseconds, and one longer than it is told to be.
     let jobs = SESSIONS as f64 * 4.0;
     let pause = (jobs * 1_000.0 / (rate / 2.0)).ceil() as u64;
@@ -99,28 +99,5 @@ pub(super) async fn raw(url: &str, count: u64, server: Option<u32>) -> Result<Sa
         read??;
     }
     let events = each * SESSIONS;
-    Ok(cpu.sample(events)?.and("events_per_s", events as f64 / start.elapsed().as_secs_f64()))
-}
-
-/// What the server and this process have taken so far.
-struct Cpu {
-    server: u32,
-    of_server: f64,
-    of_both: f64,
-}
-
-impl Cpu {
-    fn of(server: Option<u32>) -> Result<Self> {
-        let server = server.context("whose time is to be measured is not known")?;
-        let of_server = cpu_seconds(server)?;
-        Ok(Self { server, of_server, of_both: of_server + cpu_seconds(std::process::id())? })
-    }
-
-    /// What 100,000 events have taken since.
-    fn sample(&self, events: u64) -> Result<Sample> {
-        let now = Self::of(Some(self.server))?;
-        let each = 100_000.0 / events as f64;
-        let of_both = Sample::of("cpu_s", (now.of_both - self.of_both) * each);
-        Ok(of_both.and("server_cpu_s", (now.of_server - self.of_server) * each))
-    }
+    Ok(cpu.since(events)?.and("events_per_s", events as f64 / start.elapsed().as_secs_f64()))
 }
