@@ -62,6 +62,7 @@ const TABLE: &[(&str, May)] = &[
         ),
     ),
     ("arcp-cli", May::Anything),
+    ("arcp-bench", May::Only(&["arcp-client"], &[])),
     ("arcp-testing", May::Libraries),
     ("arcp-examples", May::Anything),
     ("arcp-tests", May::Anything),
@@ -69,7 +70,7 @@ const TABLE: &[(&str, May)] = &[
 ];
 
 /// Crates that are there to be run: no library may build upon them, and no test may.
-const PROGRAMS: &[&str] = &["arcp-cli", "xtask"];
+const PROGRAMS: &[&str] = &["arcp-bench", "arcp-cli", "xtask"];
 
 /// What must not be compiled for those who use a crate, however deep it would lie.
 const ABSENT: &[(&str, &[&str])] = &[

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod conformance;
 mod crash;
 mod layers;
@@ -40,6 +41,8 @@ enum Command {
     Conformance(conformance::Options),
     /// A real runtime with thousands of honest clients, and everything beside them that a peer without manners may do
     Soak(soak::Options),
+    /// How fast it is, beside the least that the same work can cost on this machine
+    Bench(bench::Options),
     /// Write README.md from the front page of crates/arcp/src/lib.rs
     Readme(readme::Options),
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Crash(options) => crash::run(&options),
         Command::Conformance(options) => conformance::run(&options),
         Command::Soak(options) => soak::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Readme(options) => readme::run(&options),
     };
     match outcome {

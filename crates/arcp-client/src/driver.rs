@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use arcp_core::client::{Config, Event as CoreEvent, Loss, Opened, RequestKey, Session};
-use arcp_core::{Incoming, Now, Origin};
+use arcp_core::{Drawn, Incoming, Now, Origin};
 use arcp_proto::JobId;
 use arcp_proto::job::{Accepted, Subscribed};
 use arcp_proto::session::Jobs;
@@ -29,6 +30,8 @@ use crate::error::{ConnectError, RequestError};
 
 /// Commands that wait for the driver; who sends one more waits.
 const COMMANDS: usize = 64;
+/// What is taken from the link at a time, before it is handed over to the applications.
+const BATCH: usize = 64;
 /// How long somebody who closes the session waits for the link to be closed.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
@@ -45,7 +48,7 @@ pub(crate) async fn open(
         Commands { sender, loss: Arc::default(), state: watched, opened: Arc::default(), max_result_bytes };
     let (opened, open) = oneshot::channel();
     let driver = Driver {
-        machine: Session::new(config, Box::new(random)),
+        machine: Session::new(config, Box::new(Drawn::from(random))),
         origin: Origin::new(Instant::now().into_std()),
         link: Link::new(connector, transport),
         commands: receiver,
@@ -69,10 +72,8 @@ pub(crate) async fn open(
 
 /// # Panics
 /// When the operating system has no random bytes to give.
-fn random() -> u128 {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    u128::from_le_bytes(bytes)
+fn random(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system gives random bytes");
 }
 
 struct Driver {
@@ -156,10 +157,38 @@ impl Driver {
         };
         let now = self.now();
         match turn {
-            Turn::Link(happened) => self.handle_link(now, happened),
-            Turn::Command(command) => self.handle_command(now, command),
+            Turn::Link(happened) => {
+                self.handle_link(now, happened);
+                self.read_on(now, reads).await;
+            }
+            Turn::Command(command) => {
+                self.handle_command(now, command);
+                // What others ask at the same time goes out together.
+                for _ in 1..BATCH {
+                    self.follow();
+                    if self.ended {
+                        return;
+                    }
+                    let Ok(command) = self.commands.try_recv() else { break };
+                    self.handle_command(now, Some(command));
+                }
+            }
             Turn::Timeout => self.machine.handle_timeout(now),
             Turn::Room => {}
+        }
+    }
+
+    /// Takes what else has come already, before anything is handed over.
+    async fn read_on(&mut self, now: Now, reads: bool) {
+        for _ in 1..BATCH {
+            self.follow();
+            if self.ended {
+                return;
+            }
+            let link = &mut self.link;
+            let polled = poll_fn(|cx| Poll::Ready(link.poll(reads, cx))).await;
+            let Poll::Ready(happened) = polled else { return };
+            self.handle_link(now, happened);
         }
     }
 
@@ -225,7 +254,7 @@ impl Driver {
     }
 
     /// Does what the machine asks for.
-    fn drain(&mut self) {
+    fn follow(&mut self) {
         loop {
             while let Some(transmit) = self.machine.poll_transmit() {
                 self.link.send(transmit);
@@ -233,6 +262,11 @@ impl Driver {
             let Some(event) = self.machine.poll_event() else { break };
             self.react(event);
         }
+    }
+
+    /// Does what the machine asks for, and hands over what has come.
+    fn drain(&mut self) {
+        self.follow();
         if self.deliveries.has_early_children() && !self.awaits_acceptance() {
             self.deliveries.forget_early_children();
         }

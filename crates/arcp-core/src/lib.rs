@@ -20,6 +20,7 @@
 pub mod client;
 mod fingerprint;
 mod incoming;
+mod key;
 pub mod lease;
 mod observation;
 mod principal;
@@ -32,5 +33,5 @@ pub use fingerprint::Fingerprint;
 pub use incoming::Incoming;
 pub use observation::{Observation, ObservationPolicy, SamePrincipal};
 pub use principal::Principal;
-pub use random::Random;
+pub use random::{Drawn, Random};
 pub use time::{Instant, Now, Origin};

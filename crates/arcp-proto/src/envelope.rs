@@ -16,6 +16,8 @@ use crate::json::Json;
 use crate::message::{Message, MessageType, Payload};
 use crate::trace::{TraceContext, TraceId};
 
+pub use write::EnvelopeRef;
+
 /// What this crate writes into `arcp`. Every `1` and `1.x` is read.
 pub const PROTOCOL_VERSION: &str = "1.1";
 

@@ -19,7 +19,9 @@ const MAX_BYTES: usize = 256;
 
 /// Whether `text` is 1 to 256 bytes without control characters.
 pub(crate) fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_BYTES && !text.chars().any(char::is_control)
+    let printable = |byte: u8| (b' '..=b'~').contains(&byte);
+    let plain = text.bytes().fold(true, |plain, byte| plain & printable(byte)); // as almost all are
+    !text.is_empty() && text.len() <= MAX_BYTES && (plain || !text.chars().any(char::is_control))
 }
 
 fn check(text: &str) -> Result<Arc<str>, InvalidId> {

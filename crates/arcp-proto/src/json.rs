@@ -18,6 +18,9 @@ use crate::decode::{self, DecodeError};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Json(ByteString);
 
+/// Room for what is encoded, to begin with: few payloads are longer.
+const TYPICAL_BYTES: usize = 512;
+
 impl Json {
     /// Takes `text`, which must be one JSON value with nothing after it.
     ///
@@ -37,11 +40,16 @@ impl Json {
     /// # Errors
     /// When `Serialize` fails, or a map has keys that are not strings.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
-        let mut text = serde_json::to_string(value).map_err(EncodeError)?;
-        if text.capacity() - text.len() > 64 + text.len() / 8 {
-            text.shrink_to_fit(); // it may be kept for long, and what is kept is counted by its length
-        }
-        Ok(Self(text.into()))
+        let mut text = Vec::with_capacity(TYPICAL_BYTES);
+        serde_json::to_writer(&mut text, value).map_err(EncodeError)?;
+        // It may be kept for long, and what is kept is counted by its length.
+        let encoded = if text.len() < TYPICAL_BYTES {
+            ByteString::try_from(text.as_slice())
+        } else {
+            text.shrink_to_fit();
+            ByteString::try_from(text)
+        };
+        encoded.map(Self).map_err(|error| EncodeError(serde::ser::Error::custom(error)))
     }
 
     /// Decodes the value.

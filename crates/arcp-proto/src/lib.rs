@@ -59,7 +59,7 @@ pub use amount::{Amount, Budget, BudgetAmount, Currency, InvalidAmount};
 pub use bytestring::ByteString;
 pub use credential::{Credential, CredentialConstraints};
 pub use decode::DecodeError;
-pub use envelope::{Envelope, EnvelopeError, Extensions, PROTOCOL_VERSION, Undecodable};
+pub use envelope::{Envelope, EnvelopeError, EnvelopeRef, Extensions, PROTOCOL_VERSION, Undecodable};
 pub use error_code::{ErrorCode, ErrorPayload};
 pub use feature::{Feature, Features};
 pub use id::{
@@ -72,4 +72,4 @@ pub use number::{InvalidNumber, Number};
 pub use secret::{BearerToken, CredentialValue, Digest, ResumeToken};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use trace::{InvalidTraceContext, SpanId, TraceContext, TraceId};
-pub use ulid::Ulid;
+pub use ulid::{ULID_LEN, Ulid};

@@ -9,7 +9,10 @@ use crate::decode::serde_by_text;
 /// A point in time, to the millisecond. Written as `2026-05-13T19:42:13.842Z`; read from any RFC 3339 text that has an
 /// offset, with what is finer than a millisecond cut off. A leap second is the second before it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Timestamp(jiff::Timestamp);
+pub struct Timestamp {
+    /// Milliseconds since the Unix epoch.
+    millis: i64,
+}
 
 /// A text that is no RFC 3339 time with an offset, or one before the year 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,22 +21,23 @@ pub struct InvalidTimestamp;
 
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
-    pub const UNIX_EPOCH: Self = Self(jiff::Timestamp::UNIX_EPOCH);
+    pub const UNIX_EPOCH: Self = Self { millis: 0 };
 
     /// The first time that RFC 3339 can write: 0000-01-01T00:00:00Z.
     const MIN_MILLIS: i64 = -62_167_219_200_000;
 
+    /// The last one that the library has: 9999-12-30T22:00:00.999Z.
+    const MAX_MILLIS: i64 = 253_402_207_200_999;
+
     /// The time `millis` milliseconds after (or, negative, before) the Unix epoch; clamped to the representable
     /// range, from 0000-01-01T00:00:00.000Z to 9999-12-30T22:00:00.999Z.
     pub fn from_millis(millis: i64) -> Self {
-        let millis = millis.clamp(Self::MIN_MILLIS, jiff::Timestamp::MAX.as_millisecond());
-        let time = jiff::Timestamp::from_nanosecond(i128::from(millis) * 1_000_000);
-        Self(time.expect("between year 0 and the last time of the library"))
+        Self { millis: millis.clamp(Self::MIN_MILLIS, Self::MAX_MILLIS) }
     }
 
     /// Milliseconds since the Unix epoch.
     pub fn as_millis(self) -> i64 {
-        self.0.as_millisecond()
+        self.millis
     }
 
     /// Reads a time that must be written in UTC with the suffix `Z`, as `expires_at` must (§9.5).
@@ -46,14 +50,44 @@ impl Timestamp {
 
     /// How long after `earlier` this is; zero if it is not after it.
     pub fn saturating_since(self, earlier: Self) -> Duration {
-        Duration::try_from(self.0.duration_since(earlier.0)).unwrap_or_default()
+        Duration::from_millis(u64::try_from(self.millis - earlier.millis).unwrap_or(0))
     }
+
+    /// The text, which every event has.
+    fn text(self) -> [u8; 24] {
+        let time = jiff::Timestamp::from_second(self.millis.div_euclid(1_000)).unwrap_or_default();
+        let time = jiff::tz::Offset::UTC.to_datetime(time);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        write_digits(&mut text[0..4], time.year().unsigned_abs());
+        write_digits(&mut text[5..7], time.month().unsigned_abs().into());
+        write_digits(&mut text[8..10], time.day().unsigned_abs().into());
+        write_digits(&mut text[11..13], time.hour().unsigned_abs().into());
+        write_digits(&mut text[14..16], time.minute().unsigned_abs().into());
+        write_digits(&mut text[17..19], time.second().unsigned_abs().into());
+        write_digits(&mut text[20..23], self.millis.rem_euclid(1_000) as u16);
+        text
+    }
+}
+
+fn write_digits(place: &mut [u8], mut number: u16) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// The number that some digits are.
+fn number(digits: &str) -> i16 {
+    digits.bytes().fold(0, |number, digit| number * 10 + i16::from(digit - b'0'))
 }
 
 impl From<SystemTime> for Timestamp {
     /// Clamped to the representable range.
     fn from(time: SystemTime) -> Self {
-        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let millis = |duration: Duration| {
+            let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+            seconds.saturating_mul(1_000).saturating_add(duration.subsec_millis().into())
+        };
         match time.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(after) => Self::from_millis(millis(after)),
             Err(error) => {
@@ -92,15 +126,19 @@ fn parse(text: &str) -> Option<Timestamp> {
         return None;
     }
     let offset_minutes = parse_offset(offset)?;
-    let civil: jiff::civil::DateTime = format!("{date}T{time}").parse().ok()?;
+    let leap = time.ends_with("60");
+    let [month, day] = [&date[5..7], &date[8..]].map(|digits| number(digits) as i8);
+    let [hour, minute] = [&time[..2], &time[3..5]].map(|digits| number(digits) as i8);
+    let second = if leap { 59 } else { number(&time[6..]) as i8 };
+    let civil = jiff::civil::DateTime::new(number(&date[..4]), month, day, hour, minute, second, 0).ok()?;
     let epoch = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
     let seconds = civil.duration_since(epoch).as_secs() - offset_minutes * 60;
     // A leap second is the last one of a day in UTC.
-    if time.ends_with("60") && seconds.rem_euclid(86_400) != 86_399 {
+    if leap && seconds.rem_euclid(86_400) != 86_399 {
         return None;
     }
-    let fraction: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
-    let millis = seconds * 1000 + fraction;
+    let digits = fraction.bytes().chain(*b"00").take(3);
+    let millis = seconds * 1000 + digits.fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
     (millis >= Timestamp::MIN_MILLIS).then(|| Timestamp::from_millis(millis))
 }
 
@@ -128,7 +166,7 @@ fn has_shape(text: &str, shape: &str) -> bool {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.0)
+        f.write_str(std::str::from_utf8(&self.text()).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -153,6 +191,17 @@ mod tests {
             "2026-05-13T19:42:13.000Z"
         );
         assert_eq!(Timestamp::from_millis(i64::MAX).to_string(), "9999-12-30T22:00:00.999Z");
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let one_a_month = (0..120_000).map(|month| Timestamp::MIN_MILLIS + month * 2_629_746_123);
+        for millis in one_a_month.chain([Timestamp::MIN_MILLIS, -1, 0, 1, Timestamp::MAX_MILLIS]) {
+            let time = Timestamp::from_millis(millis);
+            assert_eq!(time.to_string().parse(), Ok(time), "{time}");
+            let library = jiff::Timestamp::from_nanosecond(i128::from(time.as_millis()) * 1_000_000).unwrap();
+            assert_eq!(time.to_string(), format!("{library:.3}"));
+        }
     }
 
     #[test]

@@ -13,11 +13,14 @@ use crate::decode::{Text, serde_by_text};
 pub struct InvalidTraceContext;
 
 fn hex(text: &str, digits: usize) -> Result<u128, InvalidTraceContext> {
-    let lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    if text.len() != digits || !text.bytes().all(lower_hex) {
+    if text.len() != digits {
         return Err(InvalidTraceContext);
     }
-    u128::from_str_radix(text, 16).map_err(|_| InvalidTraceContext)
+    text.bytes().try_fold(0, |value, byte| match byte {
+        b'0'..=b'9' => Ok(value << 4 | u128::from(byte - b'0')),
+        b'a'..=b'f' => Ok(value << 4 | u128::from(byte - b'a' + 10)),
+        _ => Err(InvalidTraceContext),
+    })
 }
 
 /// A trace-id: 16 bytes, not all zero, written as 32 lower-case hex digits.
@@ -34,7 +37,18 @@ impl TraceId {
     pub fn value(self) -> u128 {
         self.0
     }
+
+    /// The text, which every message of a job has.
+    pub(crate) fn text(self, place: &mut [u8; 32]) -> &str {
+        for (digits, byte) in place.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            digits[0] = HEX[usize::from(byte >> 4)];
+            digits[1] = HEX[usize::from(byte & 15)];
+        }
+        std::str::from_utf8(place).unwrap_or_default()
+    }
 }
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 impl FromStr for TraceId {
     type Err = InvalidTraceContext;
@@ -50,7 +64,7 @@ impl FromStr for TraceId {
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        f.write_str(self.text(&mut [0; 32]))
     }
 }
 

@@ -34,6 +34,11 @@ impl Clock {
 /// When the operating system has none to give: without them no token could be made, and nothing may be served.
 pub(crate) fn random() -> u128 {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    fill_random(&mut bytes);
     u128::from_le_bytes(bytes)
+}
+
+/// The same, as many as there is room for.
+pub(crate) fn fill_random(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system gives random bytes");
 }

@@ -270,12 +270,13 @@ impl JobContext {
         // An agent that does nothing but emit, and is never made to wait, must still let others have its thread.
         tokio::task::coop::consume_budget().await;
         self.control.released().await;
-        self.with_machine(|machine, now, job| {
+        let job = self.spec.job;
+        self.driver.with_job(job, |machine, now| {
             let flow = emit(machine, now, job)?;
             if flow == Flow::Wait {
                 self.control.hold(); // under the lock, so that the release cannot come first
             }
-            Ok(())
+            Ok::<_, Refused>(())
         })?;
         self.control.released().await;
         Ok(())

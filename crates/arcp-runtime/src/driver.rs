@@ -154,20 +154,38 @@ impl Driver {
         self.with_state(|state, now| change(&mut state.machine, now))
     }
 
+    /// The same for what an agent of a job says. If somebody is about to send it, what is said until then is committed at once with
+    /// it, when they come.
+    pub(crate) fn with_job<R>(&self, job: JobKey, change: impl FnOnce(&mut Machine, Now) -> R) -> R {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        let result = change(&mut state.machine, now);
+        if !state.machine.is_about_to_transmit(job) {
+            self.commit(&mut state);
+        }
+        self.follow(&mut state);
+        result
+    }
+
     fn with_state<R>(&self, change: impl FnOnce(&mut State, Now) -> R) -> R {
         let mut state = self.lock();
         let now = self.clock.now();
         let result = change(&mut state, now);
         self.commit(&mut state);
+        self.follow(&mut state);
+        result
+    }
+
+    /// Does what the machine asks for.
+    fn follow(&self, state: &mut State) {
         while let Some(event) = state.machine.poll_event() {
-            self.react(&mut state, event);
+            self.react(state, event);
         }
         let next = state.machine.poll_timeout();
         if next.is_some() && (state.armed.is_none() || next < state.armed) {
             state.armed = next;
             self.earlier.notify_one();
         }
-        result
     }
 
     pub(crate) fn now(&self) -> Now {

@@ -63,7 +63,7 @@ impl JobControl {
 
     /// Waits until the agent may emit.
     pub(crate) async fn released(&self) {
-        loop {
+        while self.held.load(Ordering::Acquire) {
             let released = self.released.notified();
             tokio::pin!(released);
             released.as_mut().enable();

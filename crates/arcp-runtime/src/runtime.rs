@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arcp_core::Drawn;
 use arcp_core::runtime::{Config, ResolvedAgent, Runtime as Machine};
 use arcp_transport::{BoxTransport, Listener, Peer};
 use tokio::task::AbortHandle;
@@ -71,7 +72,7 @@ impl Runtime {
         store: Arc<dyn Store>,
         credentials: Option<Credentials>,
     ) -> Self {
-        let machine = Machine::new(config, Box::new(clock::random));
+        let machine = Machine::new(config, Box::new(Drawn::from(clock::fill_random)));
         let driver = Driver::new(machine, agents, authenticator, store, credentials);
         let opener = Arc::clone(&driver);
         tokio::spawn(async move { opener.open_store().await });

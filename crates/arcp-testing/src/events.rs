@@ -46,7 +46,7 @@ pub(crate) async fn count(ctx: JobContext, Count { n, delay_ms, size }: Count) -
         }
         let mut message = format!("event {number}");
         let missing = size.saturating_sub(message.len());
-        message.extend(std::iter::repeat_n('.', missing)); // a width of the formatter ends at 65,535
+        message.push_str(&".".repeat(missing)); // a width of the formatter ends at 65,535
         ctx.info(message).await?;
     }
     Ok(json!({ "count": n }))

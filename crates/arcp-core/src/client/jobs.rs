@@ -1,6 +1,6 @@
 //! Jobs as their client sees them: what belongs to which, and what comes too early.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use arcp_proto::event::MISSED;
 use arcp_proto::job::{Accepted, Event as JobEvent, JobError};
@@ -38,7 +38,37 @@ pub(super) struct Jobs {
     early_bytes: usize,
     /// Jobs that have ended, or that nobody here asked for; the latest last. What is still said of them is no news,
     /// and no answer to anybody.
-    past: VecDeque<JobId>,
+    past: Past,
+}
+
+/// The latest so many jobs of some.
+#[derive(Default)]
+struct Past {
+    in_order: VecDeque<JobId>,
+    all: HashSet<JobId>,
+}
+
+impl Past {
+    fn contains(&self, job_id: &JobId) -> bool {
+        self.all.contains(job_id)
+    }
+
+    fn insert(&mut self, job_id: JobId) {
+        if self.all.insert(job_id.clone()) {
+            self.in_order.push_back(job_id);
+        }
+        if self.in_order.len() > MAX_PAST
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            self.all.remove(&oldest);
+        }
+    }
+
+    fn remove(&mut self, job_id: &JobId) {
+        if self.all.remove(job_id) {
+            self.in_order.retain(|past| past != job_id);
+        }
+    }
 }
 
 impl Jobs {
@@ -85,12 +115,7 @@ impl Jobs {
     pub(super) fn put_past(&mut self, job_id: JobId) {
         self.live.remove(&job_id);
         self.take_early(&job_id);
-        if !self.past.contains(&job_id) {
-            self.past.push_back(job_id);
-        }
-        if self.past.len() > MAX_PAST {
-            self.past.pop_front();
-        }
+        self.past.insert(job_id);
     }
 }
 
@@ -177,7 +202,7 @@ impl Session {
         if ended {
             self.jobs.put_past(job_id);
         } else {
-            self.jobs.past.retain(|past| *past != job_id);
+            self.jobs.past.remove(&job_id);
             match self.jobs.live.get_mut(&job_id) {
                 Some(before) if followed.own => before.own = true,
                 Some(before) => request.into_iter().for_each(|request| before.join(request, start)),

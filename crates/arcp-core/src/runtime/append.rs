@@ -101,6 +101,17 @@ impl Runtime {
         }
     }
 
+    /// Whether the driver was told to transmit to somebody who follows a job, and has not yet come for all of it. Then a batch
+    /// can wait until it does, and be larger.
+    pub fn is_about_to_transmit(&self, job_key: JobKey) -> bool {
+        let followers = self.jobs.get(&job_key).into_iter().flat_map(|job| &job.followers);
+        let mut sessions = followers.filter_map(|follower| self.sessions.by_key(follower.session));
+        sessions.any(|session| {
+            let connection = session.connection.and_then(|key| self.connections.by_key(key));
+            connection.is_some_and(|connection| connection.woken)
+        })
+    }
+
     /// Keeps what is kept of logs within the limits. Terminal messages are kept as long as their jobs are known.
     fn forget_history(&mut self, growing: JobKey) {
         let limits = &self.config.limits;

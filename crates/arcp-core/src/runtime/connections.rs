@@ -1,16 +1,17 @@
 //! All connections, and the wish to be written to or read from again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use arcp_proto::{ByteString, Envelope};
 
 use super::connection::{Answer, Connection};
 use super::{ConnectionKey, Event};
+use crate::key::KeyMap;
 use crate::time::Instant;
 
 #[derive(Default)]
 pub(super) struct Connections {
-    by_key: HashMap<ConnectionKey, Connection>,
+    by_key: KeyMap<ConnectionKey, Connection>,
     /// Connections that have something to send which is not committed yet.
     uncommitted: Vec<ConnectionKey>,
 }

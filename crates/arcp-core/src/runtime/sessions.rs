@@ -6,12 +6,13 @@ use arcp_proto::SessionId;
 
 use super::SessionKey;
 use super::session::Session;
+use crate::key::KeyMap;
 use crate::principal::Principal;
 use crate::time::Instant;
 
 #[derive(Default)]
 pub(super) struct Sessions {
-    by_key: HashMap<SessionKey, Session>,
+    by_key: KeyMap<SessionKey, Session>,
     by_id: HashMap<SessionId, SessionKey>,
     usage: HashMap<Principal, Usage>,
     /// Jobs that have not ended.

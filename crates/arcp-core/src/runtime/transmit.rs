@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arcp_proto::{ByteString, Envelope, MessageId, SessionId, Timestamp, Ulid};
+use arcp_proto::{ByteString, EnvelopeRef, SessionId, Timestamp, ULID_LEN, Ulid};
 
 use super::log::{Entry, JobHead};
 use super::replay::missed;
@@ -164,14 +164,19 @@ impl NumberedEntry {
         let Self { session, event_seq, entry } = self;
         let millis = u64::try_from(entry.ts.as_millis()).unwrap_or(0);
         let ulid = Ulid::from_parts(millis, session.salt.wrapping_add(u128::from(*event_seq)));
+        let mut id = [0; ULID_LEN];
         let instead = session.quirks.instead(&entry.message_type, &entry.payload);
         let (message_type, payload) =
-            instead.unwrap_or_else(|| (entry.message_type.clone(), entry.payload.clone()));
-        let mut envelope = Envelope::with_payload(MessageId::from_ulid(ulid), message_type, payload);
-        envelope.session_id = Some(session.session_id.clone());
-        envelope.trace_id = Some(entry.job.trace_id);
-        envelope.job_id = Some(entry.job.job_id.clone());
-        envelope.event_seq = Some(*event_seq);
+            instead.as_ref().map_or((&entry.message_type, &entry.payload), |(kind, json)| (kind, json));
+        let envelope = EnvelopeRef {
+            id: ulid.array_to_str(&mut id),
+            message_type,
+            session_id: Some(&session.session_id),
+            trace_id: Some(entry.job.trace_id),
+            job_id: Some(&entry.job.job_id),
+            event_seq: Some(*event_seq),
+            payload,
+        };
         envelope.encode()
     }
 }

@@ -1,49 +1,98 @@
 //! Writing an envelope: a small header, then the payload's own text.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
 use bytestring::ByteString;
 
-use super::{Envelope, PROTOCOL_VERSION};
+use super::{Envelope, Extensions, PROTOCOL_VERSION};
+use crate::id::{JobId, SessionId};
+use crate::json::Json;
+use crate::message::MessageType;
+use crate::trace::TraceId;
+
+/// An envelope as its writer needs it: everything borrowed. [`Envelope`] says what the fields are.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "they are those of an envelope")]
+pub struct EnvelopeRef<'a> {
+    pub id: &'a str,
+    pub message_type: &'a MessageType,
+    pub session_id: Option<&'a SessionId>,
+    pub trace_id: Option<TraceId>,
+    pub job_id: Option<&'a JobId>,
+    pub event_seq: Option<u64>,
+    pub payload: &'a Json,
+}
+
+impl EnvelopeRef<'_> {
+    /// Encodes the envelope. No absent field is written.
+    pub fn encode(&self) -> ByteString {
+        self.encode_with(|_| {})
+    }
+
+    /// The same, with more fields before the payload.
+    fn encode_with(&self, more: impl FnOnce(&mut String)) -> ByteString {
+        let mut out = String::with_capacity(256 + self.payload.len());
+        out.push_str("{\"arcp\":\"");
+        out.push_str(PROTOCOL_VERSION);
+        out.push('"');
+        field(&mut out, "id", self.id);
+        field(&mut out, "type", self.message_type.as_str());
+        if let Some(session_id) = self.session_id {
+            field(&mut out, "session_id", session_id.as_str());
+        }
+        if let Some(trace_id) = self.trace_id {
+            field(&mut out, "trace_id", trace_id.text(&mut [0; 32]));
+        }
+        if let Some(job_id) = self.job_id {
+            field(&mut out, "job_id", job_id.as_str());
+        }
+        if let Some(seq) = self.event_seq {
+            // Writing to a string cannot fail.
+            let _ = write!(out, ",\"event_seq\":{}", seq.min(i64::MAX as u64));
+        }
+        more(&mut out);
+        out.push_str(",\"payload\":");
+        out.push_str(self.payload.as_str());
+        out.push('}');
+        one_line(out).into()
+    }
+}
 
 pub(super) fn encode(envelope: &Envelope) -> ByteString {
-    let mut out = String::with_capacity(256 + envelope.payload.len());
-    out.push_str("{\"arcp\":\"");
-    out.push_str(PROTOCOL_VERSION);
-    out.push('"');
-    field(&mut out, "id", envelope.id.as_str());
-    field(&mut out, "type", envelope.message_type.as_str());
-    if let Some(session_id) = &envelope.session_id {
-        field(&mut out, "session_id", session_id.as_str());
-    }
-    if let Some(trace_id) = envelope.trace_id {
-        field(&mut out, "trace_id", &trace_id.to_string());
-    }
-    if let Some(job_id) = &envelope.job_id {
-        field(&mut out, "job_id", job_id.as_str());
-    }
-    if let Some(seq) = envelope.event_seq {
-        out.push_str(",\"event_seq\":");
-        out.push_str(&seq.min(i64::MAX as u64).to_string());
-    }
-    if !envelope.extensions.is_empty() {
-        out.push_str(",\"extensions\":");
-        object(&mut out, &envelope.extensions.0);
-    }
-    for (name, value) in &envelope.unknown {
-        out.push(',');
-        string(&mut out, name);
-        out.push(':');
-        out.push_str(value.as_str());
-    }
-    out.push_str(",\"payload\":");
-    out.push_str(envelope.payload.as_str());
-    out.push('}');
-    one_line(out).into()
+    let Envelope { id, message_type, session_id, trace_id, job_id, event_seq, extensions, payload, unknown } =
+        envelope;
+    let known = EnvelopeRef {
+        id: id.as_str(),
+        message_type,
+        session_id: session_id.as_ref(),
+        trace_id: *trace_id,
+        job_id: job_id.as_ref(),
+        event_seq: *event_seq,
+        payload,
+    };
+    known.encode_with(|out| {
+        let Extensions(extensions) = extensions;
+        if !extensions.is_empty() {
+            out.push_str(",\"extensions\":");
+            object(out, extensions);
+        }
+        for (name, value) in unknown {
+            out.push(',');
+            string(out, name);
+            out.push(':');
+            out.push_str(value.as_str());
+        }
+    })
 }
 
 /// Payloads are written as they came, line breaks between their tokens included, and an envelope is one line (§4.2).
 /// Inside a JSON string a line break is an escape, so that every raw one is white space.
 fn one_line(text: String) -> String {
-    if text.bytes().any(|b| b == b'\n' || b == b'\r') { text.replace(['\n', '\r'], " ") } else { text }
+    match memchr::memchr2(b'\n', b'\r', text.as_bytes()) {
+        Some(_) => text.replace(['\n', '\r'], " "),
+        None => text,
+    }
 }
 
 fn field(out: &mut String, name: &str, value: &str) {
@@ -53,7 +102,7 @@ fn field(out: &mut String, name: &str, value: &str) {
     string(out, value);
 }
 
-fn object(out: &mut String, members: &std::collections::BTreeMap<Box<str>, crate::json::Json>) {
+fn object(out: &mut String, members: &BTreeMap<Box<str>, Json>) {
     out.push('{');
     for (index, (name, value)) in members.iter().enumerate() {
         if index > 0 {
@@ -68,7 +117,8 @@ fn object(out: &mut String, members: &std::collections::BTreeMap<Box<str>, crate
 
 /// Writes a JSON string. Almost none needs an escape.
 fn string(out: &mut String, text: &str) {
-    let plain = text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\');
+    // Every byte is looked at, so that many can be at a time.
+    let plain = text.bytes().fold(true, |plain, b| plain & (b >= 0x20) & (b != b'"') & (b != b'\\'));
     out.push('"');
     if plain {
         out.push_str(text);

@@ -75,7 +75,10 @@ impl Driver {
 
     fn is_committed(&self, state: &mut State, position: u64) {
         state.machine.handle_committed(position);
-        self.committed.send_replace(position);
+        self.committed.send_if_modified(|committed| {
+            *committed = position;
+            self.committed.receiver_count() > 0
+        });
     }
 
     /// Waits for a commit. While the store is full the batch is committed again and again.
