@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod autobahn;
 mod conformance;
 mod crash;
+mod fuzz;
 mod layers;
 mod markdown;
 mod readme;
@@ -40,6 +42,10 @@ enum Command {
     Conformance(conformance::Options),
     /// A real runtime with thousands of honest clients, and everything beside them that a peer without manners may do
     Soak(soak::Options),
+    /// The fuzz targets, each over its corpus, as long as you like
+    Fuzz(fuzz::Options),
+    /// The Autobahn test suite against both ends of a WebSocket link
+    Autobahn(autobahn::Options),
     /// Write README.md from the front page of crates/arcp/src/lib.rs
     Readme(readme::Options),
 }
@@ -53,6 +59,8 @@ fn main() -> ExitCode {
         Command::Crash(options) => crash::run(&options),
         Command::Conformance(options) => conformance::run(&options),
         Command::Soak(options) => soak::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
+        Command::Autobahn(options) => autobahn::run(&options),
         Command::Readme(options) => readme::run(&options),
     };
     match outcome {
