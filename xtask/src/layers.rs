@@ -64,6 +64,7 @@ const TABLE: &[(&str, May)] = &[
     ("arcp-cli", May::Anything),
     ("arcp-bench", May::Only(&["arcp-client"], &[])),
     ("arcp-testing", May::Libraries),
+    ("arcp-fuzzing", May::Libraries),
     ("arcp-examples", May::Anything),
     ("arcp-tests", May::Anything),
     ("xtask", May::Only(&[], &[])),

@@ -6,9 +6,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod autobahn;
 mod bench;
 mod conformance;
 mod crash;
+mod fuzz;
 mod layers;
 mod markdown;
 mod readme;
@@ -43,6 +45,10 @@ enum Command {
     Soak(soak::Options),
     /// How fast it is, beside the least that the same work can cost on this machine
     Bench(bench::Options),
+    /// The fuzz targets, each over its corpus, as long as you like
+    Fuzz(fuzz::Options),
+    /// The Autobahn test suite against both ends of a WebSocket link
+    Autobahn(autobahn::Options),
     /// Write README.md from the front page of crates/arcp/src/lib.rs
     Readme(readme::Options),
 }
@@ -57,6 +63,8 @@ fn main() -> ExitCode {
         Command::Conformance(options) => conformance::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
+        Command::Autobahn(options) => autobahn::run(&options),
         Command::Readme(options) => readme::run(&options),
     };
     match outcome {

@@ -52,7 +52,7 @@ impl Cargo {
     }
 
     /// The process to start: at the root, without the variables that `cargo run` made for `xtask` itself.
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(cargo());
         command
             .args(self.args.iter().map(|arg| arg.as_ref()))

@@ -91,8 +91,18 @@ impl Amount {
             None => (text, 0),
             Some((digits, exponent)) => (digits, exponent.parse::<i32>().map_err(|_| InvalidAmount)?),
         };
-        let mantissa = exact(digits).ok_or(InvalidAmount)?;
-        Self::scaled(mantissa, exponent).map(Self).ok_or(InvalidAmount)
+        let held = exact(digits).and_then(|mantissa| Self::scaled(mantissa, exponent));
+        held.or_else(|| Self::without_zeros(digits, exponent)).map(Self).ok_or(InvalidAmount)
+    }
+
+    /// The value of digits that are too many as they are written, since zeros are among them that the exponent takes away.
+    fn without_zeros(digits: &str, exponent: i32) -> Option<Decimal> {
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let written = format!("{whole}{fraction}");
+        let significant = written.trim_end_matches('0');
+        let zeros = i32::try_from(written.len() - significant.len()).ok()?;
+        let places = i32::try_from(fraction.len()).ok()?;
+        Self::scaled(exact(significant)?, exponent.checked_add(zeros)?.checked_sub(places)?)
     }
 
     fn scaled(mut mantissa: Decimal, exponent: i32) -> Option<Decimal> {
@@ -354,6 +364,19 @@ mod tests {
             assert_eq!(number(text), Err(InvalidAmount), "{text}");
         }
         assert_eq!(number("0e999999"), Ok(Amount::ZERO));
+    }
+
+    #[test]
+    fn zeros_that_an_exponent_takes_away_are_no_digits() {
+        let zeros = "0".repeat(40);
+        for (text, plain) in [
+            ("123456756008901234560070000000e-8".to_owned(), "1234567560089012345600.7"),
+            (format!("25{zeros}e-42"), "0.25"),
+            (format!("-0.{zeros}125e42"), "-12.5"),
+            (format!("1.5{zeros}e1"), "15"),
+        ] {
+            assert_eq!(number(&text), Ok(number(plain).unwrap()), "{text}");
+        }
     }
 
     #[test]

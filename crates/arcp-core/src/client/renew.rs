@@ -195,8 +195,11 @@ impl Session {
         }
     }
 
-    /// A job cannot be followed any further.
+    /// A job cannot be followed any further, if it still is.
     fn lose_job(&mut self, job_id: JobId, error: ErrorPayload) {
+        if !self.jobs.live.get(&job_id).is_some_and(|followed| followed.taking_up) {
+            return;
+        }
         tracing::warn!(%job_id, %error, "job of a session that is gone cannot be taken up");
         self.jobs.put_past(job_id.clone());
         self.events.push_back(Event::JobEnded { job_id, end: JobEnd::Lost(error) });

@@ -169,7 +169,9 @@ impl Session {
 
     pub(super) fn handle_cancelled(&mut self, job_id: Option<JobId>, request_id: Option<MessageId>) {
         let request = match (&request_id, &job_id) {
-            (Some(id), _) => self.requests.take(|open| open.id == *id),
+            (Some(id), _) => {
+                self.requests.take(|open| open.id == *id && matches!(open.kind, Kind::Cancel(_)))
+            }
             (None, Some(job_id)) => self.requests.take_cancel(job_id),
             (None, None) => self.requests.take(|open| matches!(open.kind, Kind::Cancel(_))),
         };

@@ -227,6 +227,17 @@ fn an_accepted_never_answers_a_cancel() {
     assert_eq!(desk.is_told(), ["#2 acknowledged"]);
 }
 
+#[test]
+fn a_cancelled_never_answers_anything_but_a_cancel() {
+    let mut desk = Desk::with_job(true);
+    desk.submits();
+    let submit = id(&desk.says_one());
+    desk.hears(&of_job("job_1", "job.cancelled", json!({ "request_id": submit })));
+    assert!(desk.is_told().is_empty());
+    desk.hears(&accepted("job_2", Some(&submit)));
+    assert_eq!(desk.is_told(), ["#2 accepted job_2"]);
+}
+
 /// Pitfall 14.
 #[test]
 fn the_end_of_a_job_whose_submit_had_timed_out_refuses_nobody() {

@@ -414,6 +414,22 @@ fn a_job_that_cannot_be_taken_up_says_so() {
 }
 
 #[test]
+fn a_job_that_nobody_follows_any_more_is_not_said_to_be_lost() {
+    let mut desk = refused("RESUME_WINDOW_EXPIRED");
+    desk.hears(&welcome("sess_2", &json!(["subscribe"])));
+    let id = desk.says_one()["id"].as_str().unwrap().to_owned();
+    desk.machine.unsubscribe(desk.clock.now(), "job_1".parse().unwrap());
+    desk.hears(&session_error("JOB_NOT_FOUND", Some(&id)));
+    assert_eq!(desk.is_told(), ["renewed sess_2"]);
+
+    let mut desk = refused("RESUME_WINDOW_EXPIRED");
+    desk.hears(&welcome("sess_2", &json!(["subscribe"])));
+    desk.machine.unsubscribe(desk.clock.now(), "job_1".parse().unwrap());
+    desk.wait(seconds(31));
+    assert_eq!(desk.is_told(), ["renewed sess_2"]);
+}
+
+#[test]
 fn a_watched_job_whose_place_is_not_known_is_watched_from_now_on_and_says_so() {
     let mut desk = resumable();
     let subscribe = serde_json::from_value(json!({ "job_id": "job_2", "history": true })).unwrap();
