@@ -3,6 +3,7 @@
 //! Grants are text here: whether a path leads elsewhere by a symbolic link, or a host name by its resolver, is not seen.
 
 mod authority;
+mod ceiling;
 mod denied;
 mod grants;
 mod pattern;
@@ -14,6 +15,7 @@ mod url;
 use std::time::Duration;
 
 pub use authority::{Authority, Delegated, Granted, MAX_CURRENCIES, ModelPolicy, Reservation};
+pub use ceiling::Ceiling;
 pub use denied::Denied;
 pub use grants::{BadGrants, Grants, MAX_LEASE_BYTES, MAX_PATTERNS, NotCovered};
 pub use pattern::{BadPattern, MAX_PATTERN_BYTES, Pattern};

@@ -32,6 +32,6 @@ mod time;
 pub use fingerprint::Fingerprint;
 pub use incoming::Incoming;
 pub use observation::{Observation, ObservationPolicy, SamePrincipal};
-pub use principal::Principal;
+pub use principal::{Caller, Principal};
 pub use random::{Drawn, Random};
 pub use time::{Instant, Now, Origin};

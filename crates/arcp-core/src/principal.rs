@@ -1,7 +1,9 @@
-//! Who somebody is, once authenticated (§6.1).
+//! Who somebody is, once authenticated (§6.1), and what they may ask for.
 
 use std::fmt;
 use std::sync::Arc;
+
+use crate::lease::Ceiling;
 
 /// The name that an authenticator gave to the holder of a token. Sessions, jobs and idempotency keys belong to one.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,5 +30,34 @@ impl fmt::Display for Principal {
 impl fmt::Debug for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The holder of a token, as an authenticator found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Caller {
+    /// Who it is.
+    pub principal: Principal,
+    /// The most that jobs may ask for that are submitted with this token; `None` if the token says nothing of it.
+    pub ceiling: Option<Arc<Ceiling>>,
+}
+
+impl Caller {
+    /// A principal who may ask for anything.
+    pub fn new(principal: Principal) -> Self {
+        Self { principal, ceiling: None }
+    }
+
+    /// The same, whose jobs may ask for this at most.
+    #[must_use]
+    pub fn with_ceiling(self, ceiling: Ceiling) -> Self {
+        Self { ceiling: Some(Arc::new(ceiling)), ..self }
+    }
+}
+
+impl From<Principal> for Caller {
+    fn from(principal: Principal) -> Self {
+        Self::new(principal)
     }
 }

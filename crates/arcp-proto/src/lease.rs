@@ -51,6 +51,17 @@ impl Lease {
         self
     }
 
+    /// The lease with these patterns under `namespace` and no others, which names it even if there are none.
+    #[must_use]
+    pub fn with(
+        mut self,
+        namespace: impl Into<String>,
+        patterns: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.0.insert(namespace.into(), patterns.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// The patterns under `namespace`; none if it is not named.
     pub fn patterns(&self, namespace: &str) -> &[String] {
         self.0.get(namespace).map_or(&[], Vec::as_slice)

@@ -1,9 +1,9 @@
-//! Who is calling (§6.1): from a bearer token to a principal.
+//! Who is calling (§6.1): from a bearer token to a principal, and to what it may ask for.
 
 use std::future::Future;
 
-use arcp_core::Principal;
 use arcp_core::runtime::AuthenticationError;
+use arcp_core::{Caller, Principal};
 use arcp_proto::{BearerToken, Digest};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -14,7 +14,10 @@ use futures_util::future::BoxFuture;
 /// it does not know and one it nearly knows. Its future is dropped when the handshake timeout is over and the connection
 /// with it; a panic is an [`Unavailable`](AuthenticationError::Unavailable).
 pub trait Authenticator: Send + Sync + 'static {
-    /// The principal that `token` stands for.
+    /// The principal that `token` stands for, which may be `principal.into()`, with a bound on what it may ask for or without.
+    ///
+    /// It is asked for each handshake, and so whenever a session is resumed; the bound is that of the last one. A token that
+    /// is no longer good ends nothing that is open.
     ///
     /// # Errors
     /// [`AuthenticationError::Invalid`] refuses with `UNAUTHENTICATED`; [`AuthenticationError::Unavailable`] with
@@ -22,7 +25,7 @@ pub trait Authenticator: Send + Sync + 'static {
     fn authenticate(
         &self,
         token: &BearerToken,
-    ) -> impl Future<Output = Result<Principal, AuthenticationError>> + Send;
+    ) -> impl Future<Output = Result<Caller, AuthenticationError>> + Send;
 }
 
 /// A fixed list of bearer tokens. Only their digests are kept, and every one is compared each time.
@@ -45,7 +48,7 @@ impl StaticTokens {
 }
 
 impl Authenticator for StaticTokens {
-    async fn authenticate(&self, token: &BearerToken) -> Result<Principal, AuthenticationError> {
+    async fn authenticate(&self, token: &BearerToken) -> Result<Caller, AuthenticationError> {
         let digest = token.digest();
         let mut found = None;
         for (known, principal) in &self.0 {
@@ -53,7 +56,7 @@ impl Authenticator for StaticTokens {
                 found = Some(principal); // no early end: the time tells nothing
             }
         }
-        found.cloned().ok_or(AuthenticationError::Invalid)
+        found.cloned().map(Caller::new).ok_or(AuthenticationError::Invalid)
     }
 }
 
@@ -61,8 +64,8 @@ impl Authenticator for StaticTokens {
 pub(crate) struct Anonymous;
 
 impl Authenticator for Anonymous {
-    async fn authenticate(&self, _: &BearerToken) -> Result<Principal, AuthenticationError> {
-        Ok(Principal::new("anonymous"))
+    async fn authenticate(&self, _: &BearerToken) -> Result<Caller, AuthenticationError> {
+        Ok(Principal::new("anonymous").into())
     }
 }
 
@@ -71,14 +74,14 @@ pub(crate) trait ErasedAuthenticator: Send + Sync + 'static {
     fn authenticate_boxed<'a>(
         &'a self,
         token: &'a BearerToken,
-    ) -> BoxFuture<'a, Result<Principal, AuthenticationError>>;
+    ) -> BoxFuture<'a, Result<Caller, AuthenticationError>>;
 }
 
 impl<A: Authenticator> ErasedAuthenticator for A {
     fn authenticate_boxed<'a>(
         &'a self,
         token: &'a BearerToken,
-    ) -> BoxFuture<'a, Result<Principal, AuthenticationError>> {
+    ) -> BoxFuture<'a, Result<Caller, AuthenticationError>> {
         self.authenticate(token).boxed()
     }
 }
@@ -91,7 +94,7 @@ mod tests {
     async fn a_token_is_its_principal_and_nothing_like_it_is() {
         let tokens = StaticTokens::new().token("a", "alice").token("b", "bob").token("a2", "alice");
         for (token, principal) in [("a", "alice"), ("b", "bob"), ("a2", "alice")] {
-            assert_eq!(tokens.authenticate(&token.into()).await.unwrap().as_str(), principal);
+            assert_eq!(tokens.authenticate(&token.into()).await.unwrap().principal.as_str(), principal);
         }
         for token in ["", "A", "a ", "ab"] {
             assert_eq!(tokens.authenticate(&token.into()).await, Err(AuthenticationError::Invalid));

@@ -12,7 +12,7 @@
 //! request has a connection of its own, since one that is used again would not be checked again; there are no cookies, and bodies
 //! are not decompressed, so that their limit is one.
 
-mod address;
+pub mod address;
 mod client;
 mod fetch;
 

@@ -54,10 +54,10 @@ pub mod store;
 
 pub use agent::{Agent, FnAgent, RestartPolicy, agent_fn};
 pub use agent_error::AgentError;
-pub use arcp_core::lease::{Denied, ModelPolicy};
+pub use arcp_core::lease::{Ceiling, Denied, ModelPolicy};
 pub use arcp_core::quirks::{Quirk, QuirkPolicy, Quirks};
 pub use arcp_core::runtime::{AuthenticationError, Limits, ResolvedAgent, StopCause};
-pub use arcp_core::{Observation, ObservationPolicy, Principal, SamePrincipal};
+pub use arcp_core::{Caller, Observation, ObservationPolicy, Principal, SamePrincipal};
 pub use arcp_proto as proto;
 pub use authenticator::{Authenticator, StaticTokens};
 pub use builder::{Authenticated, BuildError, Dangerous, RuntimeBuilder, Unauthenticated};

@@ -264,9 +264,10 @@ impl Authority {
         now: Now,
     ) -> Result<Delegated, Denied> {
         let mut lease = lease.clone();
-        if !lease.names(namespace::MODEL_USE) {
-            let own = self.grants.patterns(namespace::MODEL_USE).iter();
-            lease = own.fold(lease, |lease, pattern| lease.grant(namespace::MODEL_USE, pattern.to_string()));
+        // A list of no models is inherited as well: not to speak of models could mean any.
+        if !lease.names(namespace::MODEL_USE) && self.grants.names(namespace::MODEL_USE) {
+            let own = self.grants.patterns(namespace::MODEL_USE).iter().map(ToString::to_string);
+            lease = lease.with(namespace::MODEL_USE, own);
         }
         let (grants, budget) = parse(&lease)?;
         // Who may use any model may have a child that may use some.
@@ -356,7 +357,7 @@ impl From<Short> for Denied {
     }
 }
 
-fn parse(lease: &Lease) -> Result<(Grants, Budget), Denied> {
+pub(super) fn parse(lease: &Lease) -> Result<(Grants, Budget), Denied> {
     let grants = Grants::parse(lease).map_err(|error| Denied::Invalid(error.to_string()))?;
     // No counter would be no limit (§9.6), and an empty list grants nothing anywhere else.
     if lease.names(namespace::COST_BUDGET) && lease.patterns(namespace::COST_BUDGET).is_empty() {

@@ -42,6 +42,9 @@ pub enum Denied {
     /// A delegated lease is not within the lease of the job that delegates (§9.4).
     #[error("delegated lease is not within this job's: {0}")]
     Subset(String),
+    /// A lease that is asked for is not within the ceiling of who asks; see [`Ceiling`](super::Ceiling).
+    #[error("not within what the token of this session allows: {0}")]
+    Ceiling(String),
     /// A lease is none, or an amount.
     #[error("not valid: {0}")]
     Invalid(String),
@@ -56,7 +59,9 @@ impl Denied {
         match self {
             Self::Expired { .. } => ErrorCode::LeaseExpired,
             Self::Exhausted { .. } => ErrorCode::BudgetExhausted,
-            Self::NotGranted { .. } | Self::BadTarget { .. } => ErrorCode::PermissionDenied,
+            Self::NotGranted { .. } | Self::BadTarget { .. } | Self::Ceiling(_) => {
+                ErrorCode::PermissionDenied
+            }
             Self::Subset(_) => ErrorCode::LeaseSubsetViolation,
             Self::Invalid(_) => ErrorCode::InvalidRequest,
             Self::Ended => ErrorCode::Cancelled,
@@ -78,7 +83,7 @@ impl Denied {
                 Some(json!({ "currency": currency, "remaining": remaining }))
             }
             Self::Expired { expires_at } => Some(json!({ "expires_at": expires_at })),
-            Self::Subset(_) | Self::Invalid(_) | Self::Ended => None,
+            Self::Subset(_) | Self::Ceiling(_) | Self::Invalid(_) | Self::Ended => None,
         };
         ErrorPayload { details: details.map(Json::from), ..ErrorPayload::new(self.code(), self.to_string()) }
     }

@@ -11,7 +11,7 @@ use super::session::Session;
 use super::timers::Timer;
 use super::{Close, ConnectionKey, Event, Runtime, SessionKey, Write};
 use crate::incoming::{Incoming, Received};
-use crate::principal::Principal;
+use crate::principal::{Caller, Principal};
 use crate::quirks;
 use crate::time::Now;
 
@@ -61,7 +61,7 @@ impl Runtime {
         &mut self,
         now: Now,
         connection_key: ConnectionKey,
-        outcome: Result<Principal, AuthenticationError>,
+        outcome: Result<impl Into<Caller>, AuthenticationError>,
     ) {
         let Some(connection) = self.connections.by_key_mut(connection_key) else { return };
         if !matches!(connection.phase, Phase::Authenticating(_)) {
@@ -73,7 +73,7 @@ impl Runtime {
         };
         let request_id = introduction.request_id.clone();
         let opened = match outcome {
-            Ok(principal) => self.open(now, connection_key, principal, *introduction),
+            Ok(caller) => self.open(now, connection_key, caller.into(), *introduction),
             Err(error @ AuthenticationError::Invalid) => {
                 Err(refusal(ErrorCode::Unauthenticated, error.to_string()))
             }
@@ -91,7 +91,7 @@ impl Runtime {
         &mut self,
         now: Now,
         connection_key: ConnectionKey,
-        principal: Principal,
+        Caller { principal, ceiling }: Caller,
         introduction: Introduction,
     ) -> Result<(), Refusal> {
         if self.store_is_full {
@@ -112,6 +112,8 @@ impl Runtime {
         if let Some(session) = self.sessions.by_key_mut(session_key) {
             session.connection = Some(connection_key);
             session.disconnected = None;
+            // A session that was opened with a token that allows more has no more than the one that it is resumed with.
+            session.ceiling = ceiling;
         }
         self.record_session(session_key);
         self.start_heartbeat(now, connection_key);

@@ -11,6 +11,7 @@ use arcp_proto::{Digest, Feature, Features, JobId, SessionId, Timestamp, Ulid};
 use super::log::Entry;
 use super::transmit::{NumberedEntry, SessionHead};
 use super::{ConnectionKey, JobKey, Limits, SessionRecord, Shown, ViewRecord};
+use crate::lease::Ceiling;
 use crate::principal::Principal;
 use crate::quirks::Quirks;
 use crate::time::{Instant, Now};
@@ -18,6 +19,9 @@ use crate::time::{Instant, Now};
 pub(super) struct Session {
     pub(super) head: Arc<SessionHead>,
     pub(super) principal: Principal,
+    /// What its jobs may ask for at most, by the token of its last handshake. It is not stored: nothing is submitted before
+    /// another one.
+    pub(super) ceiling: Option<Arc<Ceiling>>,
     pub(super) features: Features,
     /// The connection that carries it, while there is one.
     pub(super) connection: Option<ConnectionKey>,
@@ -96,6 +100,7 @@ impl Session {
         Self {
             head: Arc::new(head),
             principal,
+            ceiling: None,
             features,
             connection: None,
             disconnected: None,

@@ -16,7 +16,7 @@ use super::requests::Request;
 use super::timers::Timer;
 use super::{Event, JobHead, JobKey, JobRecord, JobSpec, Rerun, ResolvedAgent, Runtime, SessionKey, Write};
 use crate::fingerprint::Fingerprint;
-use crate::lease::{Authority, CENTURY};
+use crate::lease::{Authority, CENTURY, Denied};
 use crate::principal::Principal;
 use crate::time::{Instant, Now};
 
@@ -71,12 +71,18 @@ impl Runtime {
         &mut self,
         now: Now,
         request: &Request,
-        submit: Submit,
+        mut submit: Submit,
         principal: Principal,
         trace_id: Option<TraceId>,
         trace_context: Option<TraceContext>,
     ) -> Result<(), ErrorPayload> {
+        let denied = |denied: Denied| ErrorPayload::new(denied.code(), format!("payload: {denied}"));
         let key = self.key_of(&submit)?;
+        // Before the key is looked up: who may not ask for a job is not shown one that was.
+        let ceiling = self.sessions.by_key(request.session).and_then(|session| session.ceiling.as_ref());
+        if let Some(ceiling) = ceiling {
+            submit.lease_request = ceiling.cap(&submit.lease_request, self.config.models).map_err(denied)?;
+        }
         if let Some((key, fingerprint)) = &key
             && let Some(claim) = self.keys.find(&principal, key)
         {
@@ -94,8 +100,7 @@ impl Runtime {
         check_time_limit(&submit)?;
         let Some(session_id) = self.session_id(request.session) else { return Ok(()) };
         let Submit { lease_request: lease, lease_constraints: constraints, .. } = &submit;
-        let authority = Authority::new(lease, constraints, self.config.models, now)
-            .map_err(|denied| ErrorPayload::new(denied.code(), format!("payload: {denied}")))?;
+        let authority = Authority::new(lease, constraints, self.config.models, now).map_err(denied)?;
         self.check_job_limits(request.session, &principal)?;
         let trace_id = trace_context.as_ref().map(|context| context.trace_id).or(trace_id);
         let (job, job_id) = self.new_job(now);

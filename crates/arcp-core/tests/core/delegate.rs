@@ -147,6 +147,16 @@ fn siblings_cannot_spend_the_same_money_and_what_is_left_comes_back() {
     assert_eq!((gauge(&frames[1]), gauge(&frames[3])), (json!(1.75), json!(1.25)));
 }
 
+#[test]
+fn the_child_of_a_job_that_may_use_no_model_may_use_none() {
+    let (mut host, _, parent) =
+        with_parent(&json!({ "agent.delegate": ["echo"], "model.use": [] }), &json!({}));
+    let child = delegates(&mut host, &parent, &json!({}), &json!({})).unwrap();
+    assert_eq!(child.lease, lease_of(&json!({ "model.use": [] })));
+    let authority = &host.started[&child.job_id.to_string()].authority;
+    assert!(authority.authorize("model.use", "any", host.now()).is_err());
+}
+
 /// Pitfall 27.
 #[test]
 fn what_a_childs_lease_does_not_say_of_money_models_and_time_it_has_of_its_parent() {

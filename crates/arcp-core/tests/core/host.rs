@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use arcp_core::lease::Ceiling;
 use arcp_core::runtime::{
     Agents, AuthenticationError, Batch, Close, Config, ConnectionKey, Draft, EmitError, Event, Flow, Image,
     JobKey, JobSpec, NotDelegated, Outcome, ResolvedAgent, Runtime, StopCause, Transmit,
 };
-use arcp_core::{Incoming, Instant, Now, Principal};
+use arcp_core::{Caller, Incoming, Instant, Now, Principal};
 use arcp_proto::event::EventKind;
 use arcp_proto::session::Peer as Identity;
 use arcp_proto::{ErrorCode, ErrorPayload, Json, Timestamp};
@@ -70,6 +71,8 @@ pub(crate) struct Host {
     pub(crate) machine: Runtime,
     pub(crate) clock: Clock,
     pub(crate) authenticator: Authenticator,
+    /// What the tokens that are shown from now on allow to ask for.
+    pub(crate) ceiling: Option<Ceiling>,
     pub(crate) wires: BTreeMap<ConnectionKey, Wire>,
     /// Every write, in order, as text.
     pub(crate) written: Vec<String>,
@@ -139,6 +142,7 @@ impl Host {
             seed,
             clock: Clock::default(),
             authenticator: Authenticator::Answers,
+            ceiling: None,
             wires: BTreeMap::new(),
             written: Vec::new(),
             holding_commits: false,
@@ -381,7 +385,13 @@ impl Host {
                     Authenticator::IsSilent => return,
                     Authenticator::IsDown => Err(AuthenticationError::Unavailable),
                     Authenticator::Answers => match token.expose().strip_suffix("-token") {
-                        Some(name) => Ok(Principal::new(name)),
+                        Some(name) => {
+                            let caller = Caller::new(Principal::new(name));
+                            Ok(match &self.ceiling {
+                                Some(ceiling) => caller.with_ceiling(ceiling.clone()),
+                                None => caller,
+                            })
+                        }
                         None => Err(AuthenticationError::Invalid),
                     },
                 };

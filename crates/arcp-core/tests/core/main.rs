@@ -4,6 +4,7 @@
 
 mod ack;
 mod budget;
+mod ceiling;
 mod client;
 mod close;
 mod credentials;

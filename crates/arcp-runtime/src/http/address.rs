@@ -1,10 +1,10 @@
-//! Which addresses a request may go to.
+//! Whom an address belongs to, and so which ones a request may go to. No name is resolved here.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whom an address belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+pub enum Reach {
     /// Anybody can reach it.
     Public,
     /// A network of one's own: loopback, private, shared by a carrier's customers, unique local.
@@ -33,7 +33,8 @@ impl Rule {
     }
 }
 
-pub(super) fn reach(address: IpAddr) -> Reach {
+/// Whom `address` belongs to; an IPv4 address in an IPv6 one is what it is by itself.
+pub fn reach(address: IpAddr) -> Reach {
     match address {
         IpAddr::V4(address) => reach_v4(address),
         IpAddr::V6(address) => reach_v6(address),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use arcp_runtime::proto::BearerToken;
-use arcp_runtime::{AuthenticationError, Authenticator, Principal, Runtime};
+use arcp_runtime::{AuthenticationError, Authenticator, Caller, Runtime};
 
 use crate::Dropped;
 use crate::peer::Peer;
@@ -15,7 +15,7 @@ enum Bad {
 }
 
 impl Authenticator for Bad {
-    async fn authenticate(&self, _: &BearerToken) -> Result<Principal, AuthenticationError> {
+    async fn authenticate(&self, _: &BearerToken) -> Result<Caller, AuthenticationError> {
         match self {
             Self::Unavailable => Err(AuthenticationError::Unavailable),
             Self::Panics => panic!("the database is on fire"),
