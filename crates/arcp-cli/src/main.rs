@@ -8,6 +8,7 @@ mod exit;
 mod follow;
 mod gateway;
 mod jobs;
+mod jwt;
 mod lease;
 mod left;
 mod replay;
@@ -36,7 +37,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Host agents over WebSocket.
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Submit a job, follow it, and print its result.
     Submit(submit::Submit),
     /// Watch a job that runs, or has run.
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
     }
     let run = async {
         match arguments.command {
-            Command::Serve(serve) => serve::run(serve).await,
+            Command::Serve(serve) => serve::run(*serve).await,
             Command::Submit(submit) => submit::run(submit).await,
             Command::Tail(tail) => tail::run(tail).await,
             Command::Jobs(jobs) => jobs::run(jobs).await,

@@ -24,6 +24,7 @@ use axum::routing::get;
 
 use crate::exit::{self, Failure};
 use crate::gateway::{self, Gateway};
+use crate::jwt::JwtArguments;
 use crate::signals::Signals;
 use crate::store::StoreArguments;
 
@@ -50,6 +51,9 @@ pub(crate) struct Serve {
     /// Make a token for the principal `dev` and print it.
     #[arg(long)]
     dev_token: bool,
+
+    #[command(flatten)]
+    jwt: JwtArguments,
 
     #[command(flatten)]
     store: StoreArguments,
@@ -159,7 +163,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     let signals = Signals::listen()?; // before anybody is told that there is something to stop
-    let tokens = tokens(&serve)?;
+    let tokens = serve.jwt.add(tokens(&serve)?)?;
     let observers = observers(&serve.observe)?;
     let mut builder = Runtime::builder()
         .observation(observers)
@@ -308,7 +312,7 @@ fn tokens(serve: &Serve) -> Result<StaticTokens, Failure> {
         }
     }
     let mut tokens = known.tokens;
-    let mut none = known.principals.is_empty();
+    let mut none = known.principals.is_empty() && !serve.jwt.are_given();
     if serve.dev_token {
         let token = dev_token()?;
         writeln!(std::io::stderr(), "token of the principal dev: {}", token.expose())?;
@@ -316,7 +320,7 @@ fn tokens(serve: &Serve) -> Result<StaticTokens, Failure> {
         none = false;
     }
     if none {
-        let message = "nobody could get in: give --token TOKEN=PRINCIPAL, --token-file FILE or --dev-token";
+        let message = "nobody could get in: give --token TOKEN=PRINCIPAL, --token-file FILE, --dev-token or --jwt-issuer URL";
         return Err(Failure::usage(message));
     }
     Ok(tokens)

@@ -47,8 +47,8 @@ pub enum SetupError {
     /// The URL of the keys, or of the issuer, is not one to fetch from.
     #[error("url of the keys: {0}")]
     Url(#[from] UrlError),
-    /// A certificate cannot be read.
-    #[error("certificate of an authority is not one in PEM")]
+    /// There is no certificate, or one that cannot be read.
+    #[error("certificates of an authority are not in PEM")]
     Certificate,
     /// No HTTP client can be made.
     #[error("no client can be made")]
@@ -169,7 +169,7 @@ impl Builder {
         self
     }
 
-    /// Trusts the authority with this certificate, in PEM, when keys are fetched, rather than those that the system trusts.
+    /// Trusts the authorities with these certificates, in PEM, when keys are fetched, rather than those that the system trusts.
     pub fn certificate_authority(mut self, pem: impl Into<String>) -> Self {
         self.authorities.push(pem.into());
         self
@@ -213,9 +213,14 @@ impl Builder {
     }
 
     fn remote(&self, source: Source) -> Result<Keys, SetupError> {
-        let authority =
-            |pem: &String| Certificate::from_pem(pem.as_bytes()).map_err(|_| SetupError::Certificate);
-        let authorities = self.authorities.iter().map(authority).collect::<Result<Vec<_>, _>>()?;
+        let mut authorities = Vec::new();
+        for pem in &self.authorities {
+            let found = Certificate::from_pem_bundle(pem.as_bytes()).unwrap_or_default();
+            if found.is_empty() {
+                return Err(SetupError::Certificate);
+            }
+            authorities.extend(found);
+        }
         let web = Web::new(self.policy, source, &authorities).map_err(SetupError::Client)?;
         Ok(Keys::Remote(Cache::new(web)))
     }

@@ -104,6 +104,7 @@
 //! | `runtime` | `arcp-runtime` | host agents; with `http`, agents fetch URLs under their leases |
 //! | `axum` | `arcp-axum` | mount a runtime in an axum router |
 //! | `sqlite` | `arcp-store-sqlite` | a runtime that goes on after a restart: all that it has told anybody, in one file |
+//! | `jwt` | `arcp-jwt` | let clients in by JWT, with keys that the issuer publishes; a token can cap what jobs may ask for |
 //! | `litellm` | `arcp-litellm` | give jobs virtual keys of a LiteLLM proxy, bounded as their leases are |
 //! | on its own | `arcp-conformance` | the conformance cases as data, and what plays them |
 //! | always | `arcp-proto`, `arcp-transport` | the wire types, the traits of a link |
@@ -113,14 +114,14 @@
 //!
 //! ## What is there
 //!
-//! Sessions with authentication, feature negotiation, heartbeats and acknowledgements, resumed after a lost connection without
+//! Sessions with authentication, by tokens that are configured or by JWT, feature negotiation, heartbeats and acknowledgements, resumed after a lost connection without
 //! losing an event or repeating one, over restarts of the runtime too; clients that come back by themselves. Jobs with events of
 //! every kind, inline and streamed results, errors, cancellation, time limits, idempotency and agent versions; listing them, and
 //! subscribing to those of other sessions. Leases that are enforced at every operation, budgets that add up, delegation to other
 //! agents, credentials of upstream services that are issued for one job and revoked with it. WebSocket with TLS, and the pipes of a
 //! child process. The published Python SDK works with it, from either side. `CONFORMANCE.md` is what the cases show of all this.
 //!
-//! Not there yet: JWT, OpenTelemetry. A runtime offers in `session.welcome` what it can do, and refuses by name
+//! Not there yet: OpenTelemetry. A runtime offers in `session.welcome` what it can do, and refuses by name
 //! what it cannot.
 //!
 //! Licensed under Apache-2.0.
@@ -136,6 +137,8 @@ pub use arcp_client as client;
 pub use arcp_client::connect;
 #[cfg(feature = "client")]
 pub use arcp_client::{Client, Event, Job};
+#[cfg(feature = "jwt")]
+pub use arcp_jwt as jwt;
 #[cfg(feature = "litellm")]
 pub use arcp_litellm as litellm;
 #[cfg(feature = "runtime")]

@@ -21,7 +21,7 @@ use crate::support::{Host, Neighbour, Raw, hello, http, token};
 struct Slow(Arc<Semaphore>);
 
 impl Authenticator for Slow {
-    async fn authenticate(&self, _: &BearerToken) -> Result<Principal, AuthenticationError> {
+    async fn authenticate(&self, _: &BearerToken) -> Result<Caller, AuthenticationError> {
         self.0.acquire().await.map_err(|_| AuthenticationError::Unavailable)?.forget();
         Ok(Principal::new("somebody"))
     }
