@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use arcp_axum::Mount;
 use arcp_client::Client;
 use arcp_client::proto::{BearerToken, Json};
-use arcp_runtime::{AuthenticationError, Authenticator, Limits, Principal, Runtime};
+use arcp_runtime::{AuthenticationError, Authenticator, Caller, Limits, Principal, Runtime};
 use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +23,7 @@ struct Slow(Arc<Semaphore>);
 impl Authenticator for Slow {
     async fn authenticate(&self, _: &BearerToken) -> Result<Caller, AuthenticationError> {
         self.0.acquire().await.map_err(|_| AuthenticationError::Unavailable)?.forget();
-        Ok(Principal::new("somebody"))
+        Ok(Principal::new("somebody").into())
     }
 }
 

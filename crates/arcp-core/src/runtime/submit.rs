@@ -77,12 +77,12 @@ impl Runtime {
         trace_context: Option<TraceContext>,
     ) -> Result<(), ErrorPayload> {
         let denied = |denied: Denied| ErrorPayload::new(denied.code(), format!("payload: {denied}"));
-        let key = self.key_of(&submit)?;
-        // Before the key is looked up: who may not ask for a job is not shown one that was.
+        // Before the key is looked up: who may not ask for a job is not shown one that was, nor one that was given more.
         let ceiling = self.sessions.by_key(request.session).and_then(|session| session.ceiling.as_ref());
         if let Some(ceiling) = ceiling {
             submit.lease_request = ceiling.cap(&submit.lease_request, self.config.models).map_err(denied)?;
         }
+        let key = self.key_of(&submit)?;
         if let Some((key, fingerprint)) = &key
             && let Some(claim) = self.keys.find(&principal, key)
         {

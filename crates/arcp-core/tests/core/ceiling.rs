@@ -105,3 +105,18 @@ fn who_may_not_ask_for_a_job_is_not_shown_one_by_its_key() {
     let mut free = host.join("alice");
     assert_eq!(free.starts(&mut host, payload), job, "one that may is shown it");
 }
+
+#[test]
+fn who_would_be_given_less_is_not_shown_a_job_that_was_given_more() {
+    let (mut host, mut alice) = below(&json!({ "cost.budget": ["USD:9"] }));
+    let mut payload = asks(&json!({ "cost.budget": ["USD:7"] }));
+    payload["idempotency_key"] = json!("k");
+    let job = alice.starts(&mut host, payload.clone());
+    host.ceiling = ceiling(&json!({ "cost.budget": ["USD:5"] }));
+    let mut narrow = host.join("alice");
+    let request = narrow.submits(&mut host, payload.clone());
+    narrow.hears_refusal(&mut host, &request, "DUPLICATE_KEY");
+    host.ceiling = ceiling(&json!({ "cost.budget": ["USD:8"] }));
+    let mut as_wide = host.join("alice");
+    assert_eq!(as_wide.starts(&mut host, payload), job);
+}
