@@ -17,8 +17,8 @@ use crate::socket::{READ_BUFFER, Socket};
 const SESSIONS: u64 = 64;
 
 /// The jobs of a session, each with so many events.
-fn jobs(events: u64) -> [(&'static str, Value); 4] {
-    [
+fn jobs(events: u64) -> Vec<(&'static str, Value)> {
+    vec![
         ("count", json!({ "n": events, "size": MESSAGE_BYTES })),
         ("progress", json!({ "total": events })),
         ("count", json!({ "n": events, "size": 2 * MESSAGE_BYTES })),
@@ -32,19 +32,28 @@ pub(super) async fn sessions(url: &str, count: u64, server: Option<u32>) -> Resu
     let (events, seconds, _) = run(url, jobs(count)).await?;
     let rate = events as f64 / seconds;
     let sample = cpu.since(events)?.and("events_per_s", rate);
-    // Each pause is a whole number of milliseconds, and one longer than it is told to be.
-    let jobs = SESSIONS as f64 * 4.0;
-    let pause = (jobs * 1_000.0 / (rate / 2.0)).ceil() as u64;
-    let paced = json!({ "n": 2_000 / pause, "size": MESSAGE_BYTES, "delay_ms": pause });
-    let (events, seconds, mut late) = run(url, [(); 4].map(|()| ("count", paced.clone()))).await?;
+    let (events, seconds, mut late) = run(url, paced(rate / 2.0)).await?;
     late.sort_by(f64::total_cmp);
     let share = events as f64 / seconds / rate;
     Ok(sample.and("late_p99_ms", percentile(&late, 0.99)).and("share", share))
 }
 
-/// Has every session run four jobs and read them typed. Gives the number of events, the seconds, and how late each event came, in
+/// The most jobs that a session has at a time: a principal may have 1,000 in all.
+const PACED_JOBS: f64 = 14.0;
+
+/// The jobs of a session that together say so many events a second as all sessions are to have, for two seconds.
+fn paced(rate: f64) -> Vec<(&'static str, Value)> {
+    // A pause is a whole number of milliseconds, and lasts one longer than it is told to: how many jobs there are makes up for it.
+    let rate = rate / SESSIONS as f64 / 1_000.0;
+    let lasts = (PACED_JOBS / rate).floor().clamp(2.0, 1_000.0);
+    let jobs = (rate * lasts).round().clamp(1.0, PACED_JOBS) as usize;
+    let (pause, events) = (lasts as u64 - 1, 2_000 / lasts as u64);
+    vec![("count", json!({ "n": events, "size": MESSAGE_BYTES, "delay_ms": pause })); jobs]
+}
+
+/// Has every session run these jobs and read them typed. Gives the number of events, the seconds, and how late each event came, in
 /// milliseconds.
-async fn run(url: &str, jobs: [(&'static str, Value); 4]) -> Result<(u64, f64, Vec<f64>)> {
+async fn run(url: &str, jobs: Vec<(&'static str, Value)>) -> Result<(u64, f64, Vec<f64>)> {
     let mut clients = Vec::new();
     for _ in 0..SESSIONS {
         clients.push(arcp_client::connect(url, TOKEN).await?);

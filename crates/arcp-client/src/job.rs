@@ -318,7 +318,8 @@ impl Stream for Job {
         }
         loop {
             match ready!(self.inbox.poll_next(cx)) {
-                Some(Delivery::Event(event, _)) => {
+                Some(Delivery::Event { event_seq, event, .. }) => {
+                    let event = Event::new(event_seq, event);
                     self.note(&event);
                     return Poll::Ready(Some(event));
                 }

@@ -1,14 +1,16 @@
 //! Job events (§8): `{kind, ts, body}`, with the body left as text until it is asked for.
 
 mod body;
+mod chunk;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use body::{
-    ArtifactRef, BUDGET_REMAINING, Body, ChunkEncoding, Delegate, InvalidChunk, Log, LogLevel, MISSED,
-    Metric, Progress, ResultChunk, Status, Thought, ToolCall, ToolOutcome, ToolResult, to_base64,
+    ArtifactRef, BUDGET_REMAINING, Body, Delegate, Log, LogLevel, MISSED, Metric, Progress, Status, Thought,
+    ToolCall, ToolOutcome, ToolResult,
 };
+pub use chunk::{ChunkEncoding, InvalidChunk, ResultChunk, to_base64};
 
 use crate::decode::{DecodeError, object};
 use crate::json::Json;

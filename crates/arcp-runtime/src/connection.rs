@@ -1,13 +1,17 @@
 //! One connection: frames in, frames out. Nothing about a session lives here.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use arcp_core::Incoming;
 use arcp_core::runtime::{BrokenFrame, Close, ConnectionKey, Transmit};
 use arcp_transport::{BoxTransport, CloseCode, CloseFrame, Frame, Peer, TransportError};
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -24,8 +28,22 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Signals {
     pub(crate) read: Notify,
     pub(crate) write: Notify,
+    /// What was read is to be answered. The writer is polled after the reader, by the same task, and need not be woken for it.
+    answer: AtomicBool,
     /// The machine is through with the connection.
     pub(crate) close: Notify,
+}
+
+impl Signals {
+    /// Waits until there is something to write.
+    async fn due(&self) {
+        let mut woken = pin!(self.write.notified());
+        poll_fn(|cx| match self.answer.swap(false, Ordering::Relaxed) {
+            true => Poll::Ready(()),
+            false => woken.as_mut().poll(cx),
+        })
+        .await;
+    }
 }
 
 /// Tells the machine that a connection is gone, however its task ends.
@@ -48,18 +66,21 @@ pub(crate) async fn serve(driver: Arc<Driver>, transport: BoxTransport, peer: Pe
     let connected = Connected { driver, key, signals };
     let (mut sink, stream) = transport.split();
     let (goodbye, deadline) = {
-        let mut write = std::pin::pin!(write(&connected, &mut sink));
+        let mut write = pin!(write(&connected, &mut sink));
         let end = tokio::select! {
-            biased; // what there is to say is said, even if it is too late for everything else
+            biased; // what was read is answered at once, and what there is to say is said, even too late for all else
+            end = read(&connected, stream) => end,
             goodbye = &mut write => End::Written(goodbye),
             () = connected.driver.failed() => End::Failed,
             () = connected.signals.close.notified() => End::Closing,
-            end = read(&connected, stream) => end,
         };
         let deadline = Instant::now() + CLOSE_TIMEOUT;
         let goodbye = match end {
             End::Written(goodbye) => goodbye,
-            End::Gone => None,
+            End::Gone => {
+                let _ = write.now_or_never(); // nobody may be there any more
+                None
+            }
             End::Leaving => {
                 // A pipe that is closed at one end may be open at the other; where nothing can be written, this ends at once.
                 connected.driver.with(|machine, now| machine.handle_leaving(now, key));
@@ -128,7 +149,9 @@ async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> E
                 return End::Closing;
             }
         };
-        driver.with(|machine, now| machine.handle_frame(now, *key, incoming));
+        if driver.receive(*key, incoming) {
+            signals.answer.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -142,7 +165,11 @@ async fn write(connected: &Connected, sink: &mut SplitSink<BoxTransport, Frame>)
         match carry(sink, taken.drain(..), more).await {
             Ok(Some(close)) => return Some(Goodbye::Say(close)),
             Ok(None) if more => {}
-            Ok(None) => signals.write.notified().await,
+            Ok(None) => {
+                signals.due().await;
+                // What a job says as it begins, and as it ends, mostly goes out together.
+                tokio::task::yield_now().await;
+            }
             Err(error) => {
                 tracing::debug!(%error, "connection cannot be written to");
                 return None;

@@ -13,7 +13,7 @@ use arcp_core::runtime::{
     AuthenticationError, Child, ConnectionKey, Delegation, Entry, Event, JobKey, JobSpec, NotDelegated,
     ResolvedAgent, Runtime as Machine,
 };
-use arcp_core::{Instant, Now};
+use arcp_core::{Incoming, Instant, Now};
 use arcp_proto::BearerToken;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
@@ -167,6 +167,21 @@ impl Driver {
         result
     }
 
+    /// Takes a frame that has come in over a connection. Tells whether there is something to write to it now: whoever reads a
+    /// connection writes to it too, and is not woken for what it has brought about itself.
+    pub(crate) fn receive(&self, connection: ConnectionKey, frame: Incoming) -> bool {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        state.machine.handle_frame(now, connection, frame);
+        self.commit(&mut state);
+        let mut answers = false;
+        self.follow_with(&mut state, |driver, state, event| match event {
+            Event::Transmit(to) if to == connection => answers = true,
+            event => driver.react(state, event),
+        });
+        answers
+    }
+
     fn with_state<R>(&self, change: impl FnOnce(&mut State, Now) -> R) -> R {
         let mut state = self.lock();
         let now = self.clock.now();
@@ -178,8 +193,12 @@ impl Driver {
 
     /// Does what the machine asks for.
     fn follow(&self, state: &mut State) {
+        self.follow_with(state, Self::react);
+    }
+
+    fn follow_with(&self, state: &mut State, mut react: impl FnMut(&Self, &mut State, Event)) {
         while let Some(event) = state.machine.poll_event() {
-            self.react(state, event);
+            react(self, state, event);
         }
         let next = state.machine.poll_timeout();
         if next.is_some() && (state.armed.is_none() || next < state.armed) {

@@ -128,11 +128,16 @@ impl ResultWriter {
         let data = self.gathered.split_to(cut);
         self.seen = Seen::default();
         let (result_id, more) = (self.result_id.clone(), last.is_none());
-        let chunk = match (&self.encoding, std::str::from_utf8(&data)) {
-            (ChunkEncoding::Utf8, Ok(text)) => ResultChunk::text(result_id, self.next_chunk, text, more),
-            _ => ResultChunk::bytes(result_id, self.next_chunk, &data, more),
+        let (ts, number) = (Clock::wall(), self.next_chunk);
+        let draft = match &self.encoding {
+            ChunkEncoding::Utf8 => {
+                let text = std::str::from_utf8(&data).map_err(|_| EmitError::NotUtf8)?;
+                let chunk = ResultChunk::text(result_id, number, text, more);
+                Draft::new(EventKind::ResultChunk, ts, &chunk)
+            }
+            _ => Draft::of_bytes(ts, result_id, number, &data, more),
         };
-        let draft = Draft::new(EventKind::ResultChunk, Clock::wall(), &chunk).map_err(EmitError::Encode)?;
+        let draft = draft.map_err(EmitError::Encode)?;
         self.ctx.emit_with(|machine, now, job| machine.emit_chunk(now, job, draft, &data, last)).await?;
         self.next_chunk += 1;
         Ok(())

@@ -28,10 +28,10 @@ pub struct WsConfig {
     pub max_frame_bytes: usize,
     /// How much is read at a time, and what an idle link costs.
     ///
-    /// 8 KiB by default: some twenty events of the usual size in one system call, while ten
-    /// thousand idle links cost 80 MB and not the gigabyte of a 128 KiB buffer, which is moreover
-    /// filled with zeros before each read. A short frame keeps the block that it was read into
-    /// alive while it is held.
+    /// 8 KiB by default for a server: some twenty events of the usual size in one system call, while
+    /// ten thousand idle links cost 80 MB and not the gigabyte of a 128 KiB buffer, which is moreover
+    /// filled with zeros before each read. A client has few links, over which much more comes than
+    /// goes: 16 KiB. A short frame keeps the block that it was read into alive while it is held.
     pub read_buffer_bytes: usize,
     /// How much is gathered before it is written without waiting for a flush. 32 KiB by default.
     pub write_buffer_bytes: usize,
@@ -55,7 +55,12 @@ impl WsConfig {
     /// For links that a client opens: frames up to 16 MiB either way, since a runtime is trusted
     /// with longer ones than a stranger is.
     pub const fn client() -> Self {
-        Self { max_frame_bytes: 16 * MIB, max_write_buffer_bytes: 16 * MIB, ..Self::server() }
+        Self {
+            max_frame_bytes: 16 * MIB,
+            read_buffer_bytes: 16 * KIB,
+            max_write_buffer_bytes: 16 * MIB,
+            ..Self::server()
+        }
     }
 
     /// The longest payload that fits the write buffer.

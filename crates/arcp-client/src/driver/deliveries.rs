@@ -3,14 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 
 use arcp_core::client::{Audience, JobEnd, RequestKey};
 use arcp_proto::JobId;
+use arcp_proto::event::Event;
 use arcp_proto::job::Accepted;
 use futures_util::future::{join_all, select_all};
 use tokio::sync::{mpsc, watch};
-
-use crate::event::Event;
 
 /// Events that wait for one job's application.
 const QUEUE: usize = 1_024;
@@ -18,19 +18,32 @@ const QUEUE: usize = 1_024;
 /// Delegations that wait for the acceptance of the job that has delegated.
 const CHILDREN: usize = 1_024;
 
+/// Deliveries that are taken out of a queue at a time.
+const TAKE: usize = 64;
+
 /// What a job is told.
 pub(crate) enum Delivery {
-    /// An event, and its place among all that have come, over all sessions.
-    Event(Event, Option<u64>),
+    /// An event, whose body is decoded by who takes it.
+    Event {
+        /// The number, if the runtime gave one.
+        event_seq: Option<u64>,
+        event: Event,
+        /// Its place among all that have come, over all sessions.
+        place: Option<u64>,
+    },
     /// Some events before this are lost.
     Missed,
-
+    /// The job has ended.
     End(JobEnd),
 }
 
 /// The receiving end of a job's queue.
 pub(crate) struct Inbox {
     receiver: mpsc::Receiver<Delivery>,
+    /// What was taken out of the queue with the one before.
+    at_hand: VecDeque<Delivery>,
+    /// Where that comes from; empty in between.
+    received: Vec<Delivery>,
     /// The place of the last event that the application has taken.
     taken: Arc<AtomicU64>,
     /// The jobs that it has delegated to.
@@ -48,12 +61,16 @@ impl Inbox {
         self.receiver.close();
     }
 
-    pub(crate) fn poll_next(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Delivery>> {
-        let polled = self.receiver.poll_recv(cx);
-        if let std::task::Poll::Ready(Some(Delivery::Event(_, Some(place)))) = &polled {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        if self.at_hand.is_empty() {
+            ready!(self.receiver.poll_recv_many(cx, &mut self.received, TAKE));
+            self.at_hand.extend(self.received.drain(..));
+        }
+        let next = self.at_hand.pop_front();
+        if let Some(Delivery::Event { place: Some(place), .. }) = &next {
             self.taken.store(*place, Ordering::Release);
         }
-        polled
+        Poll::Ready(next)
     }
 }
 
@@ -94,10 +111,28 @@ pub(super) struct Deliveries {
     /// Jobs that were delegated to by such as nobody follows yet: what is missed comes before what is asked again is answered.
     early_children: VecDeque<Accepted>,
     /// What waits for room in a queue. While anything does, nothing is read.
-    waiting: Waiting,
+    waiting: Vec<Waiting>,
 }
 
-type Waiting = VecDeque<(mpsc::Sender<Delivery>, Delivery)>;
+/// Everything that waits for one queue.
+struct Waiting {
+    queue: mpsc::Sender<Delivery>,
+    deliveries: VecDeque<Delivery>,
+}
+
+impl Waiting {
+    /// Hands over what has room. Nobody waits for a queue whose job is gone.
+    fn hand_over(&mut self) {
+        let room = self.deliveries.len().min(self.queue.capacity());
+        match self.queue.try_reserve_many(room) {
+            Ok(places) => {
+                places.zip(self.deliveries.drain(..room)).for_each(|(place, delivery)| place.send(delivery))
+            }
+            Err(mpsc::error::TrySendError::Full(())) => {}
+            Err(mpsc::error::TrySendError::Closed(())) => self.deliveries.clear(),
+        }
+    }
+}
 
 impl Deliveries {
     /// A new queue, to be followed with [`follow`](Self::follow).
@@ -107,7 +142,8 @@ impl Deliveries {
         let (announce, children) = watch::channel(Vec::new());
         let (inside, announce) = (Arc::clone(&taken), Arc::new(announce));
         let outbox = Outbox { request: None, sender, taken: inside, children: announce, delivered: 0 };
-        (Followed(outbox), Inbox { receiver, taken, children })
+        let (at_hand, received) = (VecDeque::new(), Vec::new());
+        (Followed(outbox), Inbox { receiver, at_hand, received, taken, children })
     }
 
     pub(super) fn follow(&mut self, job_id: JobId, request: RequestKey, followed: Followed) {
@@ -122,14 +158,14 @@ impl Deliveries {
         &mut self,
         job_id: &JobId,
         event_seq: Option<u64>,
-        event: arcp_proto::event::Event,
+        event: Event,
         audience: &Audience,
     ) {
         let Some(outboxes) = self.jobs.get_mut(job_id) else { return };
         outboxes.retain(|outbox| !outbox.sender.is_closed());
         let place = event_seq.map(|seq| self.before + seq);
         self.last = self.last.max(place.unwrap_or(0));
-        let mut event = Some(Event::new(event_seq, event));
+        let mut event = Some(event);
         let mut addressed = outboxes.iter_mut().filter(|outbox| outbox.is_of(audience)).peekable();
         while let Some(outbox) = addressed.next() {
             if let Some(place) = place {
@@ -140,7 +176,8 @@ impl Deliveries {
             }
             // The last one has it itself: mostly there is one.
             let event = if addressed.peek().is_some() { event.clone() } else { event.take() };
-            self.waiting.extend(event.map(|event| (outbox.sender.clone(), Delivery::Event(event, place))));
+            let delivery = event.map(|event| Delivery::Event { event_seq, event, place });
+            delivery.into_iter().for_each(|delivery| deliver(&mut self.waiting, &outbox.sender, delivery));
         }
     }
 
@@ -153,7 +190,7 @@ impl Deliveries {
     pub(super) fn miss(&mut self, job_id: &JobId, audience: &Audience) {
         let all = self.jobs.get(job_id).into_iter().flatten();
         for outbox in all.filter(|outbox| outbox.is_of(audience)) {
-            self.waiting.push_back((outbox.sender.clone(), Delivery::Missed));
+            deliver(&mut self.waiting, &outbox.sender, Delivery::Missed);
         }
     }
 
@@ -187,24 +224,17 @@ impl Deliveries {
 
     pub(super) fn end(&mut self, job_id: &JobId, end: &JobEnd) {
         for outbox in self.jobs.remove(job_id).unwrap_or_default() {
-            self.waiting.push_back((outbox.sender.clone(), Delivery::End(end.clone())));
+            deliver(&mut self.waiting, &outbox.sender, Delivery::End(end.clone()));
             self.ended.push(outbox);
         }
     }
 
     /// Hands over what has room.
     pub(super) fn hand_over(&mut self) {
-        let mut blocked = Waiting::new();
-        for (sender, delivery) in self.waiting.drain(..) {
-            if is_blocked(&blocked, &sender) {
-                blocked.push_back((sender, delivery));
-                continue;
-            }
-            if let Err(mpsc::error::TrySendError::Full(delivery)) = sender.try_send(delivery) {
-                blocked.push_back((sender, delivery));
-            }
-        }
-        self.waiting = blocked;
+        self.waiting.retain_mut(|waiting| {
+            waiting.hand_over();
+            !waiting.deliveries.is_empty()
+        });
     }
 
     /// Whether everything has been handed over.
@@ -227,7 +257,7 @@ impl Deliveries {
 
     /// Waits until one of the queues that are in the way has room, or its job is gone.
     pub(super) async fn room(&self) {
-        let senders = self.waiting.iter().map(|(sender, _)| Box::pin(sender.reserve()));
+        let senders = self.waiting.iter().map(|waiting| Box::pin(waiting.queue.reserve()));
         // Room or a closed queue: either way the next try gets on.
         drop(select_all(senders).await);
     }
@@ -237,16 +267,9 @@ impl Deliveries {
         let Self { jobs, ended, waiting, .. } = self;
         // Who follows a job is told that there is nothing more by the end of its queue.
         drop((jobs, ended));
-        let mut queues: Vec<(mpsc::Sender<Delivery>, Vec<Delivery>)> = Vec::new();
-        for (sender, delivery) in waiting {
-            match queues.iter_mut().find(|(other, _)| other.same_channel(&sender)) {
-                Some((_, queue)) => queue.push(delivery),
-                None => queues.push((sender, vec![delivery])),
-            }
-        }
-        let deliveries = queues.into_iter().map(|(sender, queue)| async move {
-            for delivery in queue {
-                if sender.send(delivery).await.is_err() {
+        let deliveries = waiting.into_iter().map(|Waiting { queue, deliveries }| async move {
+            for delivery in deliveries {
+                if queue.send(delivery).await.is_err() {
                     return;
                 }
             }
@@ -258,7 +281,10 @@ impl Deliveries {
 /// A queue that is not followed yet.
 pub(super) struct Followed(Outbox);
 
-/// Whether something for this queue waits already.
-fn is_blocked(waiting: &Waiting, sender: &mpsc::Sender<Delivery>) -> bool {
-    waiting.iter().any(|(other, _)| other.same_channel(sender))
+/// Puts a delivery behind the others that wait for its queue.
+fn deliver(waiting: &mut Vec<Waiting>, queue: &mpsc::Sender<Delivery>, delivery: Delivery) {
+    match waiting.iter_mut().find(|other| other.queue.same_channel(queue)) {
+        Some(others) => others.deliveries.push_back(delivery),
+        None => waiting.push(Waiting { queue: queue.clone(), deliveries: VecDeque::from([delivery]) }),
+    }
 }

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arcp_proto::event::{BUDGET_REMAINING, EventKind, Metric};
+use arcp_proto::event::{BUDGET_REMAINING, EventKind, Metric, ResultChunk};
 use arcp_proto::{
-    Amount, Currency, EncodeError, Feature, Features, JobId, Json, MessageType, Timestamp, TraceId,
+    Amount, Currency, EncodeError, Feature, Features, JobId, Json, MessageType, ResultId, Timestamp, TraceId,
 };
 use serde::Serialize;
 
@@ -56,6 +56,22 @@ impl Draft {
             _ => None,
         };
         Ok(Self { kind, ts, payload, cost: metric.and_then(|metric| Cost::of(&metric)), feature })
+    }
+
+    /// The same of a chunk of a result that is bytes.
+    ///
+    /// # Errors
+    /// When the chunk cannot be encoded.
+    pub fn of_bytes(
+        ts: Timestamp,
+        result_id: ResultId,
+        chunk_seq: u64,
+        bytes: &[u8],
+        more: bool,
+    ) -> Result<Self, EncodeError> {
+        let payload = ResultChunk::payload_of_bytes(ts, result_id, chunk_seq, bytes, more)?;
+        let feature = Some(Feature::ResultChunk);
+        Ok(Self { kind: EventKind::ResultChunk, ts, payload, cost: None, feature })
     }
 }
 

@@ -1,23 +1,20 @@
-//! The bodies of the ten event kinds (§8.2). Other names that published runtimes use for a field are read too.
+//! The bodies of the event kinds (§8.2). Other names that published runtimes use for a field are read too. Pieces of a streamed result
+//! are in `chunk.rs`.
 
 use std::collections::BTreeMap;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 
 use serde::de::Error as _;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize};
 
-use super::EventKind;
-use crate::decode::{DecodeError, integer, optional_integer, optional_object};
+use super::{EventKind, ResultChunk};
+use crate::decode::{DecodeError, optional_integer, optional_object};
 use crate::error_code::ErrorPayload;
-use crate::id::{CallId, CredentialId, DelegateId, JobId, ResultId, empty_is_absent};
+use crate::id::{CallId, CredentialId, DelegateId, JobId, empty_is_absent};
 use crate::json::Json;
 use crate::lease::{Lease, LeaseConstraints};
 use crate::number::Number;
 use crate::secret::CredentialValue;
-use crate::text_enum::text_enum;
 
 /// The body of an event, decoded by its kind.
 #[derive(Clone, Debug)]
@@ -438,66 +435,6 @@ impl Progress {
     #[must_use]
     pub fn message(self, message: impl Into<String>) -> Self {
         Self { message: Some(message.into()), ..self }
-    }
-}
-
-/// `result_chunk` (§8.4).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResultChunk {
-    /// The result that it is part of.
-    pub result_id: ResultId,
-    /// Its place, from 0.
-    #[serde(with = "integer")]
-    pub chunk_seq: u64,
-    /// The text, or base64 of the bytes.
-    pub data: String,
-    /// Which of the two.
-    pub encoding: ChunkEncoding,
-    /// Whether more follow.
-    pub more: bool,
-}
-
-impl ResultChunk {
-    /// A chunk of text.
-    pub fn text(result_id: ResultId, chunk_seq: u64, text: impl Into<String>, more: bool) -> Self {
-        Self { result_id, chunk_seq, data: text.into(), encoding: ChunkEncoding::Utf8, more }
-    }
-
-    /// A chunk of bytes, written as base64.
-    pub fn bytes(result_id: ResultId, chunk_seq: u64, bytes: &[u8], more: bool) -> Self {
-        Self { result_id, chunk_seq, data: to_base64(bytes), encoding: ChunkEncoding::Base64, more }
-    }
-
-    /// The bytes that the chunk adds to its result.
-    ///
-    /// # Errors
-    /// When the data is not what the encoding says, or the encoding is not known.
-    pub fn decode(&self) -> Result<Vec<u8>, InvalidChunk> {
-        match self.encoding {
-            ChunkEncoding::Utf8 => Ok(self.data.clone().into_bytes()),
-            ChunkEncoding::Base64 => BASE64.decode(&self.data).map_err(|_| InvalidChunk),
-            ChunkEncoding::Other(_) => Err(InvalidChunk),
-        }
-    }
-}
-
-/// Bytes as base64 with the standard alphabet and padding (RFC 4648 §4).
-pub fn to_base64(bytes: &[u8]) -> String {
-    BASE64.encode(bytes)
-}
-
-/// The data of a chunk is not what its encoding says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("data of a result chunk is not what its encoding says")]
-pub struct InvalidChunk;
-
-text_enum! {
-    /// How the data of a chunk is written (§8.4).
-    pub enum ChunkEncoding {
-        /// As text.
-        Utf8 = "utf8",
-        /// As base64 of bytes.
-        Base64 = "base64",
     }
 }
 

@@ -1,0 +1,117 @@
+//! `result_chunk`: a piece of a streamed result (§8.4), as text or as base64 of bytes. How results are cut is not here.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+
+use super::{Event, EventKind};
+use crate::decode::integer;
+use crate::id::ResultId;
+use crate::json::{EncodeError, Json};
+use crate::text_enum::text_enum;
+use crate::timestamp::Timestamp;
+
+/// `result_chunk` (§8.4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultChunk {
+    /// The result that it is part of.
+    pub result_id: ResultId,
+    /// Its place, from 0.
+    #[serde(with = "integer")]
+    pub chunk_seq: u64,
+    /// The text, or base64 of the bytes.
+    pub data: String,
+    /// Which of the two.
+    pub encoding: ChunkEncoding,
+    /// Whether more follow.
+    pub more: bool,
+}
+
+/// The data of a chunk that has none.
+const NO_DATA: &str = r#""data":"""#;
+
+impl ResultChunk {
+    /// A chunk of text.
+    pub fn text(result_id: ResultId, chunk_seq: u64, text: impl Into<String>, more: bool) -> Self {
+        Self { result_id, chunk_seq, data: text.into(), encoding: ChunkEncoding::Utf8, more }
+    }
+
+    /// A chunk of bytes, written as base64.
+    pub fn bytes(result_id: ResultId, chunk_seq: u64, bytes: &[u8], more: bool) -> Self {
+        Self { result_id, chunk_seq, data: to_base64(bytes), encoding: ChunkEncoding::Base64, more }
+    }
+
+    /// The payload of the event that carries a chunk of bytes. They are coded into their place: a chunk is long, and in base64 there
+    /// is nothing to escape.
+    ///
+    /// # Errors
+    /// When `Serialize` fails.
+    pub fn payload_of_bytes(
+        ts: Timestamp,
+        result_id: ResultId,
+        chunk_seq: u64,
+        bytes: &[u8],
+        more: bool,
+    ) -> Result<Json, EncodeError> {
+        let body = Json::encode(&Self::bytes(result_id, chunk_seq, &[], more))?;
+        let empty = Json::encode(&Event::new(EventKind::ResultChunk, ts, body))?;
+        // No text before it looks like it: quotes within a text are escaped.
+        let place = empty.as_str().find(NO_DATA).map_or(0, |place| place + NO_DATA.len() - 1);
+        let (head, tail) = empty.as_str().split_at(place);
+        let mut text = String::with_capacity(empty.len() + bytes.len().div_ceil(3) * 4);
+        text.push_str(head);
+        BASE64.encode_string(bytes, &mut text);
+        text.push_str(tail);
+        Ok(Json::trusted(text))
+    }
+
+    /// The bytes that the chunk adds to its result.
+    ///
+    /// # Errors
+    /// When the data is not what the encoding says, or the encoding is not known.
+    pub fn decode(&self) -> Result<Vec<u8>, InvalidChunk> {
+        match self.encoding {
+            ChunkEncoding::Utf8 => Ok(self.data.clone().into_bytes()),
+            ChunkEncoding::Base64 => BASE64.decode(&self.data).map_err(|_| InvalidChunk),
+            ChunkEncoding::Other(_) => Err(InvalidChunk),
+        }
+    }
+}
+
+/// Bytes as base64 with the standard alphabet and padding (RFC 4648 §4).
+pub fn to_base64(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
+
+/// The data of a chunk is not what its encoding says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("data of a result chunk is not what its encoding says")]
+pub struct InvalidChunk;
+
+text_enum! {
+    /// How the data of a chunk is written (§8.4).
+    pub enum ChunkEncoding {
+        /// As text.
+        Utf8 = "utf8",
+        /// As base64 of bytes.
+        Base64 = "base64",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_coded_in_place_are_the_same_chunk() {
+        for odd in ["res_1", r#""data":"","#, r#"\"data\":\"\""#] {
+            for bytes in [&b""[..], b"a", b"abc", &[0xff; 1_000]] {
+                let (ts, id) = (Timestamp::UNIX_EPOCH, || odd.parse::<ResultId>().unwrap());
+                let body = Json::encode(&ResultChunk::bytes(id(), 7, bytes, true)).unwrap();
+                let event = Event::new(EventKind::ResultChunk, ts, body);
+                let in_place = ResultChunk::payload_of_bytes(ts, id(), 7, bytes, true).unwrap();
+                assert_eq!(in_place, Json::encode(&event).unwrap());
+            }
+        }
+    }
+}
