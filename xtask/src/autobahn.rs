@@ -129,7 +129,13 @@ fn suite(options: &Options, out: &Path, mode: &str, spec: &Value) -> Result<Comm
     let path = out.join(format!("{mode}.json"));
     fs::write(&path, spec.to_string())?;
     let log = File::create(out.join(format!("{mode}.log")))?;
-    let mut suite = Command::new(&options.wstest);
+    // A path is relative to where the command was typed; a bare name is looked up.
+    let wstest = if options.wstest.components().count() > 1 {
+        fs::canonicalize(&options.wstest)?
+    } else {
+        options.wstest.clone()
+    };
+    let mut suite = Command::new(wstest);
     suite.args(["--mode", mode, "--spec"]).arg(path).current_dir(out).stderr(log.try_clone()?).stdout(log);
     Ok(suite)
 }

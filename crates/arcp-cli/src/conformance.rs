@@ -30,6 +30,11 @@ pub(crate) struct Conformance {
     #[arg(long, env = "ARCP_TOKEN_B", hide_env_values = true)]
     token_b: Option<String>,
 
+    /// The bearer token of a third principal, who may observe what the first one does (`arcp serve --observe`). Without it some cases
+    /// are not run.
+    #[arg(long, env = "ARCP_TOKEN_OBSERVER", hide_env_values = true)]
+    token_observer: Option<String>,
+
     /// Test a runtime that is a child process, reached by its stdin and stdout: -- COMMAND…
     #[arg(long, requires = "child", conflicts_with = "as_runtime")]
     stdio: bool,
@@ -61,8 +66,8 @@ pub(crate) struct Conformance {
     #[arg(long, value_name = "SECS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     patience: u64,
 
-    /// How many cases are played at a time.
-    #[arg(long, value_name = "N", default_value_t = AT_A_TIME as u64, value_parser = clap::value_parser!(u64).range(1..=256))]
+    /// How many cases are played at a time. Each opens a session or a few, of which a principal may not have many.
+    #[arg(long, value_name = "N", default_value_t = AT_A_TIME as u64, value_parser = clap::value_parser!(u64).range(1..=16))]
     at_a_time: u64,
 
     /// List the cases and play none.
@@ -70,7 +75,7 @@ pub(crate) struct Conformance {
     list: bool,
 
     /// The runtime to start, with --stdio.
-    #[arg(last = true, value_name = "COMMAND")]
+    #[arg(last = true, value_name = "COMMAND", requires = "stdio")]
     child: Vec<OsString>,
 }
 
@@ -197,8 +202,12 @@ fn target(conformance: &Conformance) -> Result<Target, Failure> {
     let target = target
         .timeout(Duration::from_secs(conformance.timeout))
         .patience(Duration::from_secs(conformance.patience));
-    Ok(match &conformance.token_b {
+    let target = match &conformance.token_b {
         Some(other) if !other.is_empty() => target.other_principal(other),
+        _ => target,
+    };
+    Ok(match &conformance.token_observer {
+        Some(observer) if !observer.is_empty() => target.observer(observer),
         _ => target,
     })
 }

@@ -63,6 +63,8 @@ pub enum Need {
     Feature(String),
     /// A token of another principal.
     OtherPrincipal,
+    /// A token of a principal who may observe what the first one does.
+    Observer,
     /// More than one connection at a time to the same runtime.
     Connections,
     /// A transport with binary frames, as WebSocket is.
@@ -77,6 +79,7 @@ impl fmt::Display for Need {
             Self::Agent(name) => write!(f, "agent `{name}`"),
             Self::Feature(name) => write!(f, "feature `{name}`"),
             Self::OtherPrincipal => f.write_str("a token of a second principal"),
+            Self::Observer => f.write_str("a token of a principal who may observe the first one"),
             Self::Connections => f.write_str("more than one connection"),
             Self::BinaryFrames => f.write_str("a transport with binary frames"),
             Self::Command(name) => write!(f, "a command for `{name}`"),

@@ -44,6 +44,15 @@ const REDACTED: &str = "[redacted]";
 /// The shortest text that is looked for as a secret; what is shorter is found in too much else.
 const SHORTEST: usize = 6;
 
+/// A peer's text as it can stand in a line of a terminal, a table and XML.
+pub(crate) fn plain(text: &str) -> String {
+    let fits = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '|' | '#' | '`')
+    };
+    text.chars().map(|c| if fits(c) { c } else { '\u{fffd}' }).collect()
+}
+
 /// How long a message may be in a report, in bytes.
 const LONGEST: usize = 1_000;
 

@@ -84,6 +84,9 @@ impl<'a> Player<'a> {
                 if let Some(other) = &target.other {
                     variables.set("other_token", other.as_str());
                 }
+                if let Some(observer) = &target.observer {
+                    variables.set("observer_token", observer.as_str());
+                }
             }
             Opposite::Client(program) => variables.set("token", program.token()),
         }

@@ -6,6 +6,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 
 use crate::case::Level;
+use crate::failure::plain;
 use crate::player::Outcome;
 use crate::suite::Run;
 
@@ -35,7 +36,8 @@ pub fn markdown(runs: &[(&str, &Run)]) -> String {
     out.push_str(&format!("| not run | {} |\n", cells.collect::<Vec<_>>().join(" | ")));
     for (name, run) in runs {
         for (case, failure) in run.failures() {
-            out.push_str(&format!("\n### {name}: {} {}\n\n```text\n{failure}\n```\n", case.id, case.title));
+            let told = failure.to_string().lines().map(plain).collect::<Vec<_>>().join("\n");
+            out.push_str(&format!("\n### {name}: {} {}\n\n```text\n{told}\n```\n", case.id, case.title));
         }
     }
     let Some((_, first)) = runs.first() else { return out };
@@ -120,7 +122,10 @@ pub fn junit(run: &Run) -> Result<String, quick_junit::SerializeError> {
             Outcome::Passed => TestCaseStatus::success(),
             Outcome::Failed(failure) => {
                 let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-                status.set_message(format!("due: {}", failure.due)).set_description(failure.to_string());
+                let line = |text: &str| text.lines().map(plain).collect::<Vec<_>>().join("\n");
+                status
+                    .set_message(plain(&format!("due: {}", failure.due)))
+                    .set_description(line(&failure.to_string()));
                 status
             }
             Outcome::NotRun(why) => {
@@ -138,4 +143,24 @@ pub fn junit(run: &Run) -> Result<String, quick_junit::SerializeError> {
     }
     report.add_test_suites(suites.into_values());
     report.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Failure, read};
+
+    #[test]
+    fn what_a_peer_says_breaks_no_report() {
+        let case =
+            read("f", "section: '5'\ncases: [{id: 5-01, title: x, steps: [{drops: }]}]").unwrap().remove(0);
+        let came = "\u{1b}[31m\u{fffe}\u{0}```".to_owned();
+        let failure =
+            Failure { step: 1, doing: String::new(), due: came.clone(), came, section: "§5".to_owned() };
+        let run = Run { peer: "x".to_owned(), outcomes: vec![(case, Outcome::Failed(failure))] };
+        for report in [junit(&run).unwrap(), markdown(&[("x", &run)])] {
+            assert!(!report.contains(['\u{1b}', '\u{fffe}', '\u{0}']), "{report}");
+            assert!(report.matches("```").count() <= 2, "{report}");
+        }
+    }
 }

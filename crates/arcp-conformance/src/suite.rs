@@ -149,6 +149,13 @@ async fn survey_client(commands: &ClientCommands, timeout: Duration) -> Result<S
 
 /// Opens a session and reads what the runtime says of itself.
 async fn survey(target: &Target) -> Result<Survey, Untestable> {
+    for token in target.other.iter().chain(&target.observer) {
+        let lets_in = Target { token: token.clone(), ..target.clone() };
+        let player = Player::new(Opposite::Runtime(&lets_in), target.timeout, target.patience);
+        if player.first_welcome().await.is_err() {
+            return Err(Untestable("the token of another principal opens no session".to_owned()));
+        }
+    }
     let player = Player::new(Opposite::Runtime(target), target.timeout, target.patience);
     let welcome = player.first_welcome().await.map_err(|trouble| match trouble {
         Trouble::Due { due, came } => {
@@ -164,6 +171,7 @@ async fn survey(target: &Target) -> Result<Survey, Untestable> {
         features: words(&payload["capabilities"]["features"], ""),
         commands: Default::default(),
         other_principal: target.other.is_some(),
+        observer: target.observer.is_some(),
         connections: !target.pipes,
     })
 }
@@ -176,5 +184,5 @@ fn words(list: &Value, member: &str) -> BTreeSet<String> {
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+    crate::failure::plain(value.as_str().unwrap_or_default())
 }

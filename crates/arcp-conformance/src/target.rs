@@ -14,6 +14,7 @@ pub struct Target {
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) token: String,
     pub(crate) other: Option<String>,
+    pub(crate) observer: Option<String>,
     pub(crate) pipes: bool,
     pub(crate) timeout: Duration,
     pub(crate) patience: Duration,
@@ -26,6 +27,7 @@ impl Target {
             connector: Arc::new(connector),
             token: token.into(),
             other: None,
+            observer: None,
             pipes: false,
             timeout: Duration::from_secs(5),
             patience: Duration::from_secs(10),
@@ -36,6 +38,13 @@ impl Target {
     #[must_use]
     pub fn other_principal(mut self, token: impl Into<String>) -> Self {
         self.other = Some(token.into());
+        self
+    }
+
+    /// The bearer token of a third principal, who may observe what the first one does.
+    #[must_use]
+    pub fn observer(mut self, token: impl Into<String>) -> Self {
+        self.observer = Some(token.into());
         self
     }
 
@@ -74,6 +83,7 @@ pub struct Survey {
     pub(crate) features: BTreeSet<String>,
     pub(crate) commands: BTreeSet<String>,
     pub(crate) other_principal: bool,
+    pub(crate) observer: bool,
     pub(crate) connections: bool,
 }
 
@@ -85,6 +95,7 @@ impl Survey {
             Need::Feature(name) => !self.features.contains(name),
             Need::Command(name) => !self.commands.contains(name),
             Need::OtherPrincipal => !self.other_principal,
+            Need::Observer => !self.observer,
             // What is reached by pipes has neither.
             Need::Connections | Need::BinaryFrames => !self.connections,
         })

@@ -15,6 +15,7 @@ use arcp_testing::FixtureGateway;
 
 const TOKEN: &str = "token-of-alice";
 const OTHER: &str = "token-of-bob";
+const OBSERVER: &str = "token-of-carol";
 
 /// Intervals that are short enough to wait for.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -29,8 +30,9 @@ fn runtime(calls: &Path) -> Runtime {
         ..Limits::default()
     };
     let builder = Runtime::builder()
-        .authenticator(StaticTokens::new().token(TOKEN, "alice").token(OTHER, "bob"))
+        .authenticator(StaticTokens::new().token(TOKEN, "alice").token(OTHER, "bob").token(OBSERVER, "carol"))
         .limits(limits)
+        .observation(CarolLooks)
         .credentials(FixtureGateway::open(calls).unwrap(), MemoryLedger::dangerous());
     arcp_testing::with_fixtures(builder).build().unwrap()
 }
@@ -49,7 +51,8 @@ pub(crate) fn memory(dir: &Path) -> Run {
             let runtime = runtime(&calls);
             tokio::spawn(async move { runtime.serve_all(listener).await });
             let forever = Duration::from_secs(86_400); // of which none is waited for
-            play(Target::new(connector, TOKEN).other_principal(OTHER).patience(forever)).await
+            play(Target::new(connector, TOKEN).other_principal(OTHER).observer(OBSERVER).patience(forever))
+                .await
         })
     };
     thread::spawn(paused).join().unwrap()
@@ -61,7 +64,9 @@ pub(crate) async fn websocket(dir: &Path) -> Run {
     let url = format!("ws://{}/arcp", listener.local_addr());
     let runtime = runtime(&dir.join("websocket"));
     let serving = tokio::spawn(async move { runtime.serve_all(listener).await });
-    let run = play(Target::new(WsConnector::new(&url).unwrap(), TOKEN).other_principal(OTHER)).await;
+    let run =
+        play(Target::new(WsConnector::new(&url).unwrap(), TOKEN).other_principal(OTHER).observer(OBSERVER))
+            .await;
     serving.abort();
     run
 }
@@ -72,7 +77,9 @@ pub(crate) async fn axum(dir: &Path) -> Run {
     let url = format!("ws://{}/arcp", server.local_addr().unwrap());
     let router = axum::Router::new().route("/arcp", arcp::axum::serve(runtime(&dir.join("axum"))));
     let serving = tokio::spawn(server.serve(router, std::future::pending::<()>()));
-    let run = play(Target::new(WsConnector::new(&url).unwrap(), TOKEN).other_principal(OTHER)).await;
+    let run =
+        play(Target::new(WsConnector::new(&url).unwrap(), TOKEN).other_principal(OTHER).observer(OBSERVER))
+            .await;
     serving.abort();
     run
 }
@@ -87,4 +94,21 @@ pub(crate) async fn stdio(dir: &Path) -> Run {
         .arg("--fixture-gateway")
         .arg(dir.join("stdio"));
     play(Target::new(child, TOKEN).pipes()).await
+}
+
+/// Carol may observe everybody's jobs.
+struct CarolLooks;
+
+impl arcp::runtime::ObservationPolicy for CarolLooks {
+    fn observation(
+        &self,
+        observer: &arcp::runtime::Principal,
+        _: &arcp::runtime::Principal,
+    ) -> arcp::runtime::Observation {
+        if observer.as_str() == "carol" {
+            arcp::runtime::Observation::Allowed
+        } else {
+            arcp::runtime::Observation::Hidden
+        }
+    }
 }

@@ -74,6 +74,7 @@ fn need(word: &str) -> Need {
         Some(("feature", name)) => Need::Feature(name.to_owned()),
         Some(("command", name)) => Need::Command(name.to_owned()),
         _ if word == "principals" => Need::OtherPrincipal,
+        _ if word == "observer" => Need::Observer,
         _ if word == "connections" => Need::Connections,
         Some(("binary", "frames")) => Need::BinaryFrames,
         _ => Need::Agent(word.to_owned()),

@@ -559,4 +559,26 @@ pub(crate) const FAULTS: &[Fault] = &[
             remove(&mut message, "/payload/body/value");
         }),
     },
+    Fault {
+        name: "it gives observers the credentials of a job",
+        case: "14-08",
+        change: sent!(|_, message| if is(&message, "job.subscribed") {
+            message["payload"]["credentials"] =
+                json!([{"id": "cred_1", "scheme": "bearer", "value": "k", "endpoint": "https://x"}]);
+        }),
+    },
+    Fault {
+        name: "it tells observers the value of a rotation",
+        case: "14-28",
+        change: sent!(|known, message| {
+            let body = &mut message["payload"]["body"];
+            if body["phase"] == "credential_rotated" {
+                let value = known.values.entry("rotated".to_owned()).or_insert_with(|| body["value"].clone());
+                body["value"] = value.clone();
+            }
+            if message["payload"]["body"].is_null() {
+                remove(&mut message, "/payload/body");
+            }
+        }),
+    },
 ];

@@ -11,6 +11,7 @@ use tempfile::{NamedTempFile, TempPath};
 
 pub(crate) const TOKEN: &str = "token-of-alice";
 pub(crate) const OTHER: &str = "token-of-bob";
+pub(crate) const OBSERVER: &str = "token-of-carol";
 
 /// Starts a runtime whose intervals are short, and gives the way to it, and the file in which its gateway writes down what it is asked.
 pub(crate) fn start() -> (MemoryConnector, TempPath) {
@@ -22,10 +23,11 @@ pub(crate) fn start() -> (MemoryConnector, TempPath) {
         sessions_per_principal: 4_096,
         ..Limits::default()
     };
-    let tokens = StaticTokens::new().token(TOKEN, "alice").token(OTHER, "bob");
+    let tokens = StaticTokens::new().token(TOKEN, "alice").token(OTHER, "bob").token(OBSERVER, "carol");
     let builder = Runtime::builder()
         .authenticator(tokens)
         .limits(limits)
+        .observation(CarolLooks)
         .credentials(FixtureGateway::open(&calls).unwrap(), MemoryLedger::dangerous());
     let runtime = arcp_testing::with_fixtures(builder).build().unwrap();
     let (connector, listener) = listener();
@@ -35,5 +37,25 @@ pub(crate) fn start() -> (MemoryConnector, TempPath) {
 
 /// What the tests test: it has two principals, and all the time that there is, since the clock of the tests jumps.
 pub(crate) fn target(connector: impl arcp_transport::Connector) -> Target {
-    Target::new(connector, TOKEN).other_principal(OTHER).patience(Duration::from_secs(3_600))
+    Target::new(connector, TOKEN)
+        .other_principal(OTHER)
+        .observer(OBSERVER)
+        .patience(Duration::from_secs(3_600))
+}
+
+/// Carol may observe everybody's jobs.
+struct CarolLooks;
+
+impl arcp_runtime::ObservationPolicy for CarolLooks {
+    fn observation(
+        &self,
+        observer: &arcp_runtime::Principal,
+        _: &arcp_runtime::Principal,
+    ) -> arcp_runtime::Observation {
+        if observer.as_str() == "carol" {
+            arcp_runtime::Observation::Allowed
+        } else {
+            arcp_runtime::Observation::Hidden
+        }
+    }
 }
