@@ -83,7 +83,7 @@ impl Server {
                 "--heartbeat-interval",
                 "10",
                 "--resume-window",
-                "60",
+                "20", // so that what storms leave behind is at its height before memory is judged
                 "--handshake-timeout",
                 "5",
                 "--drain",
