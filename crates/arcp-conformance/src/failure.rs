@@ -44,13 +44,14 @@ const REDACTED: &str = "[redacted]";
 /// The shortest text that is looked for as a secret; what is shorter is found in too much else.
 const SHORTEST: usize = 6;
 
-/// A peer's text as it can stand in a line of a terminal, a table and XML.
+/// A peer's text as it can stand in a line of a terminal and in XML: without control characters, those that turn the direction of
+/// what follows, and those that are none.
 pub(crate) fn plain(text: &str) -> String {
-    let fits = |c: char| {
-        !c.is_control()
-            && !matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '|' | '#' | '`')
+    let unfit = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    text.chars().map(|c| if fits(c) { c } else { '\u{fffd}' }).collect()
+    text.replace(unfit, "\u{fffd}")
 }
 
 /// How long a message may be in a report, in bytes.
@@ -129,6 +130,12 @@ mod tests {
             told.contains("due:  <not [redacted]>") && told.contains("a log with [redacted] in it"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn what_a_terminal_or_xml_would_act_upon_is_not_shown_and_the_rest_is() {
+        assert_eq!(plain("a\u{1b}[31m\u{fffe}\n\u{202e}b"), "a\u{fffd}[31m\u{fffd}\u{fffd}\u{fffd}b");
+        assert_eq!(plain("<one of a|b> # `ä`"), "<one of a|b> # `ä`");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::case::{Action, Case, Hello, Run, Step, Wait};
-use crate::failure::{Failure, secrets, shown};
+use crate::failure::{Failure, plain, secrets, shown};
 use crate::pattern::{Mismatch, matches};
 use crate::peer::{Came, Peer};
 use crate::program::Program;
@@ -108,6 +108,7 @@ impl<'a> Player<'a> {
                 Err(Trouble::Case(problem)) => ("a case that can be played".to_owned(), problem),
             };
             let (doing, section) = (step.text.clone(), case.section.clone());
+            let (due, came) = (plain(&due), plain(&came));
             let failure = Failure { step: index + 1, doing, due, came, section };
             outcome = Outcome::Failed(failure.without(&self.secrets()));
             break;

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::case::{Case, Run as CaseRun};
+use crate::failure::plain;
 use crate::player::{Opposite, Outcome, Player, Trouble};
 use crate::program::{ClientCommands, Program};
 use crate::target::{Survey, Target};
@@ -74,21 +75,11 @@ pub async fn test_runtime(
     done: impl Fn(&Case, &Outcome),
 ) -> Result<Run, Untestable> {
     let survey = survey(target).await?;
-    let done = &done;
-    let survey_of_all = &survey;
-    let played = stream::iter(cases).map(|case| async move {
-        let outcome = match survey_of_all.missing(case) {
-            Some(need) => Outcome::NotRun(format!("it needs {need}")),
-            None => {
-                let player = Player::new(Opposite::Runtime(target), target.timeout, target.patience);
-                Box::pin(player.play(case)).await
-            }
-        };
-        done(case, &outcome);
-        (case.clone(), outcome)
-    });
-    let outcomes = played.buffered(at_a_time.max(1)).collect().await;
-    Ok(Run { peer: format!("{} {}", survey.name, survey.version), outcomes })
+    let play = async |case: &Case| {
+        let player = Player::new(Opposite::Runtime(target), target.timeout, target.patience);
+        Ok(player.play(case).await)
+    };
+    play_all(survey, cases, at_a_time, done, play).await
 }
 
 /// Tests a client, by its commands, `submit` first, which shows what it calls itself and what it can do. Cases that need a command
@@ -104,29 +95,42 @@ pub async fn test_client(
 ) -> Result<Run, Untestable> {
     let timeout = commands.timeout.unwrap_or(Duration::from_secs(15));
     let survey = survey_client(commands, timeout).await?;
-    let (done, survey_of_all) = (&done, &survey);
+    let play = async |case: &Case| {
+        let mut program = program(commands).await?;
+        let player = Player::new(Opposite::Client(&mut program), timeout, timeout);
+        Ok(player.play(case).await)
+    };
+    play_all(survey, cases, at_a_time, done, play).await
+}
+
+/// Plays each case for which the peer has what it needs.
+async fn play_all(
+    survey: Survey,
+    cases: &[Case],
+    at_a_time: usize,
+    done: impl Fn(&Case, &Outcome),
+    play: impl AsyncFn(&Case) -> Result<Outcome, Untestable>,
+) -> Result<Run, Untestable> {
+    let (peer, survey, done, play) = (format!("{} {}", survey.name, survey.version), &survey, &done, &play);
     let played = stream::iter(cases).map(|case| async move {
-        let outcome = match survey_of_all.missing(case) {
+        let outcome = match survey.missing(case) {
             Some(need) => Outcome::NotRun(format!("it needs {need}")),
-            None => {
-                let program = Program::new(commands).await;
-                let mut program = program.map_err(|error| Untestable(error.to_string()))?;
-                let player = Player::new(Opposite::Client(&mut program), timeout, timeout);
-                Box::pin(player.play(case)).await
-            }
+            None => Box::pin(play(case)).await?,
         };
         done(case, &outcome);
         Ok((case.clone(), outcome))
     });
-    let outcomes: Vec<_> = played.buffered(at_a_time.max(1)).collect().await;
-    let outcomes = outcomes.into_iter().collect::<Result<_, _>>()?;
-    Ok(Run { peer: format!("{} {}", survey.name, survey.version), outcomes })
+    let outcomes = played.buffered(at_a_time.max(1)).try_collect().await?;
+    Ok(Run { peer, outcomes })
+}
+
+async fn program(commands: &ClientCommands) -> Result<Program, Untestable> {
+    Program::new(commands).await.map_err(|error| Untestable(error.to_string()))
 }
 
 /// Has the client introduce itself.
 async fn survey_client(commands: &ClientCommands, timeout: Duration) -> Result<Survey, Untestable> {
-    let program = Program::new(commands).await;
-    let mut program = program.map_err(|error| Untestable(error.to_string()))?;
+    let mut program = program(commands).await?;
     let player = Player::new(Opposite::Client(&mut program), timeout, timeout);
     let with = serde_json::Map::from_iter([("agent".into(), "echo".into()), ("input".into(), "{}".into())]);
     let hello = player.first_hello(&CaseRun { command: "submit".to_owned(), with }).await;
@@ -149,20 +153,20 @@ async fn survey_client(commands: &ClientCommands, timeout: Duration) -> Result<S
 
 /// Opens a session and reads what the runtime says of itself.
 async fn survey(target: &Target) -> Result<Survey, Untestable> {
-    for token in target.other.iter().chain(&target.observer) {
-        let lets_in = Target { token: token.clone(), ..target.clone() };
-        let player = Player::new(Opposite::Runtime(&lets_in), target.timeout, target.patience);
-        if player.first_welcome().await.is_err() {
-            return Err(Untestable("the token of another principal opens no session".to_owned()));
-        }
+    let tokens = [("", Some(&target.token)), (" of the second principal", target.other.as_ref())];
+    let mut welcomes = Vec::new();
+    for (whose, token) in tokens.into_iter().chain([(" of the observer", target.observer.as_ref())]) {
+        let Some(token) = token else { continue };
+        let target = Target { token: token.clone(), ..target.clone() };
+        let player = Player::new(Opposite::Runtime(&target), target.timeout, target.patience);
+        welcomes.push(player.first_welcome().await.map_err(|trouble| match trouble {
+            Trouble::Due { due, came } => {
+                Untestable(plain(&format!("no session{whose} can be opened: {due} was due, and came {came}")))
+            }
+            Trouble::Patience(_) | Trouble::Case(_) => Untestable(format!("no session{whose} can be opened")),
+        })?);
     }
-    let player = Player::new(Opposite::Runtime(target), target.timeout, target.patience);
-    let welcome = player.first_welcome().await.map_err(|trouble| match trouble {
-        Trouble::Due { due, came } => {
-            Untestable(format!("no session can be opened: {due} was due, and came {came}"))
-        }
-        Trouble::Patience(_) | Trouble::Case(_) => Untestable("no session can be opened".to_owned()),
-    })?;
+    let welcome = welcomes.first().cloned().unwrap_or_default();
     let payload = &welcome["payload"];
     Ok(Survey {
         name: text(&payload["runtime"]["name"]),
@@ -184,5 +188,5 @@ fn words(list: &Value, member: &str) -> BTreeSet<String> {
 }
 
 fn text(value: &Value) -> String {
-    crate::failure::plain(value.as_str().unwrap_or_default())
+    plain(value.as_str().unwrap_or_default())
 }

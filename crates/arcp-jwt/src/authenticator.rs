@@ -60,16 +60,7 @@ impl Jwt {
     /// checked; [`keys`](Builder::keys), [`jwks`](Builder::jwks) or [`discover`](Builder::discover) ends it.
     pub fn builder(issuer: impl Into<String>, audience: impl Into<String>) -> Builder {
         Builder {
-            rules: Rules {
-                issuer: issuer.into(),
-                audiences: vec![audience.into()],
-                skew: Duration::from_secs(30),
-                scopes: Vec::new(),
-                principal_claim: "sub".to_owned(),
-                issuer_in_principal: false,
-                lease_claim: "arcp_lease".to_owned(),
-                lease_required: false,
-            },
+            rules: Rules::new(issuer.into(), audience.into()),
             policy: Policy::default(),
             authorities: Vec::new(),
         }

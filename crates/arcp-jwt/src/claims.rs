@@ -25,6 +25,20 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    /// The rules if nothing else is said.
+    pub(crate) fn new(issuer: String, audience: String) -> Self {
+        Self {
+            issuer,
+            audiences: vec![audience],
+            skew: Duration::from_secs(30),
+            scopes: Vec::new(),
+            principal_claim: "sub".to_owned(),
+            issuer_in_principal: false,
+            lease_claim: "arcp_lease".to_owned(),
+            lease_required: false,
+        }
+    }
+
     /// Who holds a token with these claims, `now` seconds after 1970.
     pub(crate) fn caller(&self, claims: &Map<String, Value>, now: f64) -> Result<Caller, Refusal> {
         self.check_time(claims, now)?;
@@ -123,16 +137,9 @@ mod tests {
     const NOW: f64 = 1_800_000_000.0;
 
     fn rules() -> Rules {
-        Rules {
-            issuer: "https://id.example".to_owned(),
-            audiences: vec!["arcp".to_owned(), "other".to_owned()],
-            skew: Duration::from_secs(30),
-            scopes: Vec::new(),
-            principal_claim: "sub".to_owned(),
-            issuer_in_principal: false,
-            lease_claim: "arcp_lease".to_owned(),
-            lease_required: false,
-        }
+        let mut rules = Rules::new("https://id.example".to_owned(), "arcp".to_owned());
+        rules.audiences.push("other".to_owned());
+        rules
     }
 
     /// Good claims with some that are others, or not there if they are null.

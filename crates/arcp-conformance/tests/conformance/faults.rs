@@ -49,9 +49,25 @@ macro_rules! swallowed {
     };
 }
 
-fn pass(to: To, message: Value) -> Vec<(To, Value)> {
-    // A member that a change has looked into, but which is not there, is made by looking.
-    let mut message = message;
+/// Leaves a member out of what the runtime sends of a type.
+macro_rules! unsaid {
+    ($kind:literal, $member:literal) => {
+        sent!(|_, message| if is(&message, $kind) {
+            remove(&mut message, $member);
+        })
+    };
+}
+
+/// Leaves a member out of what the runtime is told of a type.
+macro_rules! unheard {
+    ($kind:literal, $member:literal) => {
+        heard!(|_, message| if is(&message, $kind) {
+            remove(&mut message, $member);
+        })
+    };
+}
+
+fn pass(to: To, mut message: Value) -> Vec<(To, Value)> {
     prune(&mut message);
     vec![(to, message)]
 }
@@ -263,8 +279,6 @@ pub(crate) const FAULTS: &[Fault] = &[
         case: "8.3-03",
         change: sent!(|_, message| if let Some(number) = message["event_seq"].as_u64() {
             message["event_seq"] = (number - 1).into();
-        } else {
-            remove(&mut message, "/event_seq");
         }),
     },
     Fault {
@@ -297,16 +311,12 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         name: "its listings have more than was asked for",
         case: "6.6-11",
-        change: heard!(|_, message| if is(&message, "session.list_jobs") {
-            remove(&mut message, "/payload/limit")
-        }),
+        change: unheard!("session.list_jobs", "/payload/limit"),
     },
     Fault {
         name: "it does not filter listings",
         case: "6.6-05",
-        change: heard!(|_, message| if is(&message, "session.list_jobs") {
-            remove(&mut message, "/payload/filter")
-        }),
+        change: unheard!("session.list_jobs", "/payload/filter"),
     },
     Fault {
         name: "its listings show credentials",
@@ -425,17 +435,9 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         name: "its subscriptions have no lease",
         case: "7.6-01",
-        change: sent!(|_, message| if is(&message, "job.subscribed") {
-            remove(&mut message, "/payload/lease")
-        }),
+        change: unsaid!("job.subscribed", "/payload/lease"),
     },
-    Fault {
-        name: "its events have no time",
-        case: "8.1-01",
-        change: sent!(|_, message| if is(&message, "job.event") {
-            remove(&mut message, "/payload/ts")
-        }),
-    },
+    Fault { name: "its events have no time", case: "8.1-01", change: unsaid!("job.event", "/payload/ts") },
     Fault {
         name: "it counts progress below zero",
         case: "8.2-08",
@@ -513,9 +515,6 @@ pub(crate) const FAULTS: &[Fault] = &[
                     error["retryable"] = true.into();
                 }
             }
-            if message["payload"]["body"]["error"].is_null() {
-                remove(&mut message, "/payload/body/error");
-            }
         }),
     },
     Fault {
@@ -536,9 +535,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         name: "a child does not name its parent",
         case: "10-03",
-        change: sent!(|_, message| if is(&message, "job.accepted") {
-            remove(&mut message, "/payload/parent_job_id")
-        }),
+        change: unsaid!("job.accepted", "/payload/parent_job_id"),
     },
     Fault {
         name: "it makes its own trace",
@@ -570,15 +567,11 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         name: "it tells observers the value of a rotation",
         case: "14-28",
-        change: sent!(|known, message| {
-            let body = &mut message["payload"]["body"];
-            if body["phase"] == "credential_rotated" {
-                let value = known.values.entry("rotated".to_owned()).or_insert_with(|| body["value"].clone());
-                body["value"] = value.clone();
-            }
-            if message["payload"]["body"].is_null() {
-                remove(&mut message, "/payload/body");
-            }
+        change: sent!(|known, message| if let Some(body) = message.pointer_mut("/payload/body")
+            && body["phase"] == "credential_rotated"
+        {
+            let value = known.values.entry("rotated".to_owned()).or_insert_with(|| body["value"].clone());
+            body["value"] = value.clone();
         }),
     },
 ];
