@@ -47,6 +47,7 @@ pub use event::{Event, JobSpec, StopCause};
 pub use handshake::AuthenticationError;
 pub use job::{EmitError, Flow, Outcome};
 pub use lend::{Constraint, NotConstrained};
+pub use listing::Listing;
 pub use log::{Draft, Entry, JobHead};
 pub use recovered::{Image, Recovered, RecoveredJob, RecoveredSession};
 pub use restore::RestoreError;
@@ -355,7 +356,7 @@ impl Runtime {
             match connection.answers.front() {
                 Some(answer) if answer.position > committed => {
                     if let Some(life) = connection.take_life(self.store_is_full) {
-                        out.push(Transmit::Frame(life));
+                        out.push(life);
                         taken += 1;
                         continue;
                     }
@@ -364,14 +365,14 @@ impl Runtime {
                 }
                 Some(answer) if session.as_ref().is_none_or(|session| answer.after <= session.sent()) => {
                     if let Some(answer) = connection.answers.pop_front() {
-                        connection.answer_bytes -= answer.frame.len();
+                        connection.answer_bytes -= answer.transmit.bytes();
                         if answer.pause {
                             let until = now.monotonic + PAUSE;
                             connection.pauses -= 1;
                             connection.paused_until = Some(until);
                             self.timers.set(until, Timer::Pause(connection_key));
                         }
-                        out.push(Transmit::Frame(answer.frame));
+                        out.push(answer.transmit);
                         taken += 1;
                     }
                     continue;
@@ -385,7 +386,7 @@ impl Runtime {
                 }
                 Next::Uncommitted => {
                     if let Some(life) = connection.take_life(self.store_is_full) {
-                        out.push(Transmit::Frame(life));
+                        out.push(life);
                         taken += 1;
                         continue;
                     }
@@ -471,7 +472,8 @@ impl Runtime {
         let quirks = session.map(|session| session.head.quirks).unwrap_or_default();
         quirks.dress(&mut envelope);
         let pause = quirks.pause_after(&envelope);
-        self.connections.answer(connection_key, &envelope, place, pause, &mut self.events);
+        let frame = Transmit::Frame(envelope.encode());
+        self.connections.answer(connection_key, frame, place, pause, &mut self.events);
     }
 
     /// Shows life. That speaks of nothing that is written, and so waits for no store, nor for answers that do.

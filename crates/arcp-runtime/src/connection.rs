@@ -197,6 +197,11 @@ async fn carry(
         let text = match transmit {
             Transmit::Frame(text) => text,
             Transmit::Entry(entry) => entry.encode(),
+            Transmit::Listing(listing) => {
+                // Of a thousand jobs it takes a while: others have their turn between two of them.
+                tokio::task::yield_now().await;
+                listing.encode()
+            }
             Transmit::Close(close) => return Ok(Some(close)),
         };
         sink.feed(Frame::Text(text)).await?;

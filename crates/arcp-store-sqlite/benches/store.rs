@@ -70,7 +70,7 @@ impl Load {
                 session_id: Self::session(head),
                 trace_id: head.trace_id,
                 accepted_after: 0,
-                accepted,
+                accepted: accepted.into(),
                 key: None,
                 rerun: None,
             })));

@@ -23,6 +23,8 @@ const WAL_LIMIT: i64 = 16 << 20;
 
 /// A file that is open, and nobody else's.
 pub(crate) struct Open {
+    /// Where it is, whatever links lead there.
+    pub(crate) path: PathBuf,
     pub(crate) conn: Connection,
     /// Pages in the log after the last commit.
     pub(crate) wal_pages: Arc<AtomicU32>,
@@ -55,7 +57,10 @@ pub(crate) fn open(options: &Options) -> Result<Open, SqliteError> {
         Ok((conn, wal_pages, epoch))
     });
     match connected {
-        Ok((conn, wal_pages, epoch)) => Ok(Open { conn, wal_pages, epoch, _lock: lock }),
+        Ok((conn, wal_pages, epoch)) => {
+            let path = path.to_owned();
+            Ok(Open { path, conn, wal_pages, epoch, _lock: lock })
+        }
         Err(error) => {
             if made {
                 for suffix in ["", "-wal", "-shm", "-journal"] {
@@ -132,14 +137,10 @@ pub(crate) fn check_magic(path: &Path) -> Result<(), SqliteError> {
 fn connect(options: &Options) -> Result<(Connection, Arc<AtomicU32>), SqliteError> {
     let path = options.path.as_path();
     let of = |error: rusqlite::Error| Fault::from(error).of_file(path);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut conn = Connection::open_with_flags(path, flags).map_err(of)?;
+    let mut conn = connect_again(path)?;
     if conn.is_readonly(rusqlite::MAIN_DB).map_err(of)? {
         return Err(SqliteError::ReadOnly(path.to_owned()));
     }
-    conn.busy_timeout(BUSY).map_err(of)?;
-    // A store that has failed must not touch the file when it is dropped. Whoever closes in good order allows it again.
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(of)?;
     match check_kind(&conn, path)? {
         Kind::Empty => {
             conn.pragma_update(None, "page_size", 4096).map_err(of)?;
@@ -149,6 +150,17 @@ fn connect(options: &Options) -> Result<(Connection, Arc<AtomicU32>), SqliteErro
     }
     let wal_pages = configure(&mut conn, options).map_err(of)?;
     Ok((conn, wal_pages))
+}
+
+/// Another connection to the file.
+pub(crate) fn connect_again(path: &Path) -> Result<Connection, SqliteError> {
+    let of = |error: rusqlite::Error| Fault::from(error).of_file(path);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(of)?;
+    conn.busy_timeout(BUSY).map_err(of)?;
+    // A store that has failed must not touch the file when it is dropped. Whoever closes in good order allows it again.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(of)?;
+    Ok(conn)
 }
 
 /// What a file is, unless it is nothing that this program can use.

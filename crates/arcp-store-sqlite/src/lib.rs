@@ -66,6 +66,7 @@
 
 mod apply;
 mod block;
+mod checkpoint;
 mod codec;
 mod error;
 mod file;

@@ -1,6 +1,7 @@
 //! Sessions, jobs and what follows what, as rows.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_proto::job::{Accepted, FinalStatus};
@@ -230,7 +231,7 @@ pub(crate) fn read_job(row: &Row<'_>) -> Result<(i64, RecoveredJob), Fault> {
         session_id: parse(&what("session"), &text(3)?)?,
         trace_id: parse(&what("trace"), &text(4)?)?,
         accepted_after: uint(row.get(5)?)?,
-        accepted: decode(&what("acceptance"), text(6)?)?,
+        accepted: Arc::new(decode(&what("acceptance"), text(6)?)?),
         key,
         rerun,
     });

@@ -26,7 +26,8 @@ const QUEUE: usize = 64;
 /// them: the log needs shared memory, and locks that hold.
 ///
 /// A thread of its own does all reading and writing; it begins with [`open`](Store::open) and ends when the last clone is dropped,
-/// after it has written what was given to it. Until [`close`](Store::close) has been awaited, or that thread has ended, the file is in use.
+/// after it has written what was given to it. A second one copies the log into the database, so that no batch waits for that; if
+/// batches come faster than they are copied, they wait from 32 MiB on. Until [`close`](Store::close) has been awaited, or that thread has ended, the file is in use.
 ///
 /// Each batch is one transaction. A future of [`commit`](Store::commit) that is dropped takes nothing back, unless 64 batches were
 /// on their way when it was made: then it waits for its turn, and is in the queue once it had it.

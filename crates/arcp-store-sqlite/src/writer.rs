@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use arcp_runtime::StoreError;
 use arcp_runtime::store::{Batch, Epoch, Opened, Recovered};
+use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
-use rusqlite::{Connection, MAIN_DB};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::apply::apply;
+use crate::checkpoint::{self, Copier};
 use crate::error::{Fault, SqliteError};
 use crate::file::{self, Open};
 use crate::ids::Ids;
@@ -29,6 +30,12 @@ const IDLE: Duration = Duration::from_millis(250);
 
 /// Pages in the log from which on they are copied into the database: 16 MiB.
 const CHECKPOINT_PAGES: u32 = 4096;
+
+/// Pages that are left for the writer to copy itself: the log begins anew only when all are copied and nobody writes. 2 MiB.
+const LAST_PAGES: u32 = 512;
+
+/// Pages in the log at which the writer waits for them to be copied: 32 MiB.
+const MOST_PAGES: u32 = 2 * CHECKPOINT_PAGES;
 
 /// Bytes that are written before something is removed though batches wait.
 const BACKLOG: usize = 4 << 20;
@@ -66,6 +73,8 @@ enum State {
 }
 
 struct Database {
+    /// Dropped before the file is closed.
+    copier: Copier,
     file: Open,
     ids: Ids,
     retention: Retention,
@@ -175,7 +184,7 @@ impl Writer {
             Ok(()) | Err(StoreError::Head { .. } | StoreError::Fenced { .. }) => {}
             Err(StoreError::Full(_)) => {
                 // What the log holds may find room in the database; then the log begins anew.
-                let emptied = self.database()?.checkpoint(CheckpointMode::PASSIVE);
+                let emptied = self.database()?.checkpoint_now(CheckpointMode::PASSIVE);
                 if let Err(error @ StoreError::Failed(_)) =
                     emptied.map_err(|fault| fault.of_commit(&self.options.path))
                 {
@@ -198,7 +207,7 @@ impl Writer {
     /// Empties the log: nothing has been asked for in a while.
     fn rest(&mut self) {
         let State::Open(database) = &mut self.state else { return };
-        let rested = database.checkpoint(CheckpointMode::TRUNCATE);
+        let rested = database.checkpoint_now(CheckpointMode::TRUNCATE);
         self.worked(rested);
     }
 
@@ -221,7 +230,11 @@ impl Writer {
     fn close(&mut self) {
         self.rest();
         match std::mem::replace(&mut self.state, State::Closed("closed")) {
-            State::Open(database) => database.file.close(),
+            State::Open(database) => {
+                let Database { copier, file, .. } = *database;
+                drop(copier);
+                file.close();
+            }
             state => self.state = state,
         }
     }
@@ -242,12 +255,12 @@ impl Database {
             Ok((recovered, ids, retention))
         };
         let (recovered, ids, retention) = begin().map_err(|fault| fault.of_file(&options.path))?;
+        let copier = Copier::start(&file.path)?;
         let durability = options.durability;
         let checkpoint_at = CHECKPOINT_PAGES;
-        Ok((
-            Self { file, ids, retention, durability, checkpoint_at, vacuum: true, log_is_empty: false },
-            recovered,
-        ))
+        let (vacuum, log_is_empty) = (true, false);
+        let this = Self { copier, file, ids, retention, durability, checkpoint_at, vacuum, log_is_empty };
+        Ok((this, recovered))
     }
 
     /// Begins another epoch.
@@ -297,8 +310,7 @@ impl Database {
 
     /// Does one step of what is due, or while nobody waits of what can be done. Returns whether there may be more.
     fn work(&mut self, busy: bool) -> Result<bool, Fault> {
-        if self.file.wal_pages.load(Ordering::Relaxed) >= self.checkpoint_at {
-            self.checkpoint(CheckpointMode::PASSIVE)?;
+        if self.copy_log()? {
             return Ok(true);
         }
         if !self.retention.is_empty() && (!busy || self.retention.written() >= BACKLOG) {
@@ -329,26 +341,48 @@ impl Database {
         written
     }
 
+    /// Has the log copied when that is due: most of it beside what is written meanwhile, the last of it here. Returns whether
+    /// something was done.
+    fn copy_log(&mut self) -> Result<bool, Fault> {
+        let pages = self.file.wal_pages.load(Ordering::Relaxed);
+        if self.copier.is_busy() && pages >= MOST_PAGES {
+            // Batches come faster than they are copied: they wait.
+            return self.checkpoint_now(CheckpointMode::PASSIVE).map(|()| true);
+        }
+        if let Some(copied) = self.copier.ended()? {
+            match pages.saturating_sub(copied.done) {
+                ..=LAST_PAGES => self.checkpoint(CheckpointMode::PASSIVE)?,
+                _ if copied.is_all() => self.copier.begin(), // as much was written meanwhile
+                _ => self.checkpoint_at = pages + CHECKPOINT_PAGES, // somebody reads what is there
+            }
+            return Ok(true);
+        }
+        let due = pages >= self.checkpoint_at && !self.copier.is_busy();
+        if due {
+            self.copier.begin();
+        }
+        Ok(due)
+    }
+
+    /// Copies the log into the database, after who copies it already.
+    fn checkpoint_now(&mut self, mode: CheckpointMode) -> Result<(), Fault> {
+        self.copier.finish()?;
+        self.checkpoint(mode)
+    }
+
     /// Copies the log into the database, as far as nobody reads what is there.
     fn checkpoint(&mut self, mode: CheckpointMode) -> Result<(), Fault> {
         if self.log_is_empty {
             return Ok(());
         }
-        let conn = &self.file.conn;
-        conn.busy_timeout(Duration::ZERO)?; // for nobody is waited here
-        let copied = conn.wal_checkpoint_v2(Some(MAIN_DB), mode);
-        conn.busy_timeout(file::BUSY)?;
-        let (log, done) = match copied {
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => (1, 0),
-            copied => copied?,
-        };
+        let copied = checkpoint::copy(&self.file.conn, mode)?;
         let pages = &self.file.wal_pages;
         // A reader may hold on to a part of the log: the next try comes after as much again.
-        self.checkpoint_at = match log == done {
+        self.checkpoint_at = match copied.is_all() {
             true => CHECKPOINT_PAGES,
             false => pages.load(Ordering::Relaxed) + CHECKPOINT_PAGES,
         };
-        if log == done {
+        if copied.is_all() {
             pages.store(0, Ordering::Relaxed);
             self.log_is_empty = matches!(mode, CheckpointMode::TRUNCATE);
         }

@@ -8,6 +8,7 @@ mod storm;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::server::MALLORIES;
@@ -35,10 +36,10 @@ pub(crate) const KINDS: &[&str] = &[
 
 /// Does something at a distance for as long as the hostile run lasts.
 macro_rules! again {
-    ($world:expr, $number:expr, $every:expr, $deed:path) => {
+    ($world:expr, $where:expr, $number:expr, $every:expr, $deed:path) => {
         for index in 0..$world.options.scaled($number) {
             let world = Arc::clone($world);
-            tokio::spawn(async move {
+            $where.spawn(async move {
                 let principal = format!("mallory-{}", index % MALLORIES);
                 let mut pace = interval($every);
                 pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -55,23 +56,23 @@ macro_rules! again {
     };
 }
 
-/// Lets everybody loose.
-pub(crate) fn begin(world: &Arc<World>) {
+/// Lets everybody loose, on threads of their own: what they are busy with keeps nobody waiting who is honest.
+pub(crate) fn begin(world: &Arc<World>, threads: &Handle) {
     let (seconds, millis) = (Duration::from_secs, Duration::from_millis);
-    again!(world, 100, seconds(1), door::say_nothing);
-    again!(world, 40, seconds(1), door::say_it_byte_by_byte);
-    again!(world, 100, seconds(1), door::say_no_hello);
-    again!(world, 10, millis(500), door::say_something_else);
-    again!(world, 10, millis(200), door::guess_a_token);
-    again!(world, 10, millis(200), door::guess_a_resume_token);
-    again!(world, 10, millis(500), inside::malformed);
-    again!(world, 10, millis(500), inside::too_large);
-    again!(world, 10, millis(250), inside::flood_of_pings);
-    again!(world, 5, millis(500), inside::flood_of_listings);
-    again!(world, 5, millis(500), inside::flood_of_subscribes);
-    again!(world, 2, seconds(2), inside::flood_of_submits);
-    again!(world, 20, seconds(3_600), inside::never_read);
-    again!(world, 10, millis(500), inside::leave_a_stream);
-    again!(world, 4, seconds(2), inside::run_away);
-    again!(world, 6, seconds(3), storm::storm);
+    again!(world, threads, 100, seconds(1), door::say_nothing);
+    again!(world, threads, 40, seconds(1), door::say_it_byte_by_byte);
+    again!(world, threads, 100, seconds(1), door::say_no_hello);
+    again!(world, threads, 10, millis(500), door::say_something_else);
+    again!(world, threads, 10, millis(200), door::guess_a_token);
+    again!(world, threads, 10, millis(200), door::guess_a_resume_token);
+    again!(world, threads, 10, millis(500), inside::malformed);
+    again!(world, threads, 10, millis(500), inside::too_large);
+    again!(world, threads, 10, millis(250), inside::flood_of_pings);
+    again!(world, threads, 5, millis(500), inside::flood_of_listings);
+    again!(world, threads, 5, millis(500), inside::flood_of_subscribes);
+    again!(world, threads, 2, seconds(2), inside::flood_of_submits);
+    again!(world, threads, 20, seconds(3_600), inside::never_read);
+    again!(world, threads, 10, millis(500), inside::leave_a_stream);
+    again!(world, threads, 4, seconds(2), inside::run_away);
+    again!(world, threads, 6, seconds(3), storm::storm);
 }

@@ -22,8 +22,10 @@ mod work;
 mod world;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::options::Options;
@@ -36,17 +38,21 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[test]
 fn honest_clients_lose_nothing_whatever_others_do() {
     let options = Options::read();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let threads = |count| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(count).enable_all().build().unwrap()
+    };
+    let (runtime, hostile) = (threads(2), threads(1));
     let directory = tempfile::Builder::new().prefix("arcp-soak-").tempdir().unwrap();
-    let verdict = runtime.block_on(soak(&options, directory.path()));
-    runtime.shutdown_background(); // of the hostile nobody is waited for
+    let verdict = runtime.block_on(soak(&options, directory.path(), hostile.handle()));
+    hostile.shutdown_background(); // nobody waits for them
+    runtime.shutdown_background();
     if let Err(verdict) = verdict {
         let kept = directory.keep();
         panic!("{verdict}\nwhat the runtime said is in {}", kept.join("log").display());
     }
 }
 
-async fn soak(options: &Options, directory: &std::path::Path) -> Result<(), String> {
+async fn soak(options: &Options, directory: &Path, threads: &Handle) -> Result<(), String> {
     let (mut server, address) = Server::start(directory, options).await?;
     let world = World::new(options.clone(), address);
 
@@ -58,7 +64,7 @@ async fn soak(options: &Options, directory: &std::path::Path) -> Result<(), Stri
     println!("quiet run: {:?}; {busy}", options.quiet());
 
     world.enter(Phase::Hostile);
-    hostile::begin(&world);
+    hostile::begin(&world, threads);
     let busy = server.during(options.hostile()).await?;
     println!("hostile run: {:?}; {busy}", options.hostile());
     // A short run on a busy machine may not have come to everything yet.

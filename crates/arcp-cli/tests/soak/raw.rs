@@ -1,9 +1,11 @@
 //! A peer without manners: a WebSocket over which anything can be said.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -78,15 +80,24 @@ impl Raw {
         }
     }
 
-    /// The next message but signs of life and what jobs say.
-    pub(crate) async fn receive(&mut self) -> Result<Value, String> {
+    /// The text of the next message but signs of life and what jobs say.
+    async fn receive_answer(&mut self) -> Result<String, String> {
         loop {
-            let value: Value = serde_json::from_str(&self.receive_text().await?).map_err(told)?;
-            let kind = value["type"].as_str().unwrap_or_default();
-            if !matches!(kind, "session.ping" | "job.event" | "job.result" | "job.error") {
-                return Ok(value);
+            let text = self.receive_text().await?;
+            if !matches!(&*kind_of(&text)?, "session.ping" | "job.event" | "job.result" | "job.error") {
+                return Ok(text);
             }
         }
+    }
+
+    pub(crate) async fn receive(&mut self) -> Result<Value, String> {
+        serde_json::from_str(&self.receive_answer().await?).map_err(told)
+    }
+
+    /// Takes an answer without looking at more of it than what it is: the load is to cost less than what it is put on.
+    pub(crate) async fn take(&mut self, kind: &str) -> Result<(), String> {
+        let text = self.receive_answer().await?;
+        if kind_of(&text)? == kind { Ok(()) } else { Err(format!("instead of {kind}: {text}")) }
     }
 
     pub(crate) async fn receive_type(&mut self, kind: &str) -> Result<Value, String> {
@@ -114,6 +125,16 @@ impl Raw {
 
 fn envelope(number: u64, kind: &str, payload: &Value) -> String {
     format!(r#"{{"arcp":"1.1","id":"raw-{number}","type":"{kind}","payload":{payload}}}"#)
+}
+
+/// The type of a message.
+fn kind_of(text: &str) -> Result<Cow<'_, str>, String> {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Cow<'a, str>,
+    }
+    serde_json::from_str(text).map(|Head { kind }| kind).map_err(told)
 }
 
 fn told(error: impl std::fmt::Display) -> String {

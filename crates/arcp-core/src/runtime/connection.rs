@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use arcp_proto::session::{Peer, Resume};
-use arcp_proto::{ByteString, Features, MessageId};
+use arcp_proto::{Features, MessageId};
 
-use super::{Close, Limits, SessionKey};
+use super::{Close, Limits, SessionKey, Transmit};
 use crate::quirks::KnownPeer;
 use crate::time::Instant;
 
@@ -46,9 +46,9 @@ pub(super) struct Connection {
     pub(super) beat: Option<Instant>,
 }
 
-/// A frame to send as soon as its batch is committed.
+/// What to send as soon as its batch is committed.
 pub(super) struct Answer {
-    pub(super) frame: ByteString,
+    pub(super) transmit: Transmit,
     pub(super) position: u64,
     /// The number of the session's message that it must not overtake; 0 for none.
     pub(super) after: u64,
@@ -110,14 +110,14 @@ impl Connection {
 
     /// Takes the first answer that shows life, past those that wait for a store that is full. A store that is only slow is waited
     /// for: requests are answered in their order.
-    pub(super) fn take_life(&mut self, store_is_full: bool) -> Option<ByteString> {
+    pub(super) fn take_life(&mut self, store_is_full: bool) -> Option<Transmit> {
         if !store_is_full || !self.greeted {
             return None;
         }
         let place = self.answers.iter().position(|answer| answer.life)?;
         let answer = self.answers.remove(place)?;
-        self.answer_bytes -= answer.frame.len();
-        Some(answer.frame)
+        self.answer_bytes -= answer.transmit.bytes();
+        Some(answer.transmit)
     }
 
     /// Whether its close is decided, be it that something has still to be sent before.

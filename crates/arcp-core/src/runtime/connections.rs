@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use arcp_proto::{ByteString, Envelope};
+use arcp_proto::Envelope;
 
 use super::connection::{Answer, Connection};
-use super::{ConnectionKey, Event};
+use super::{ConnectionKey, Event, Transmit};
 use crate::key::KeyMap;
 use crate::time::Instant;
 
@@ -56,24 +56,16 @@ impl Connections {
         }
     }
 
-    /// Queues a frame that has no number, to be sent once what has been written so far is committed.
+    /// Queues something that has no number, to be sent once what has been written so far is committed.
     pub(super) fn answer(
         &mut self,
         key: ConnectionKey,
-        envelope: &Envelope,
+        transmit: Transmit,
         (position, after): (u64, u64),
         pause: bool,
         events: &mut VecDeque<Event>,
     ) {
-        let frame: ByteString = envelope.encode();
-        if let Some(connection) = self.by_key.get_mut(&key)
-            && !connection.is_closing()
-        {
-            connection.answer_bytes += frame.len();
-            connection.pauses += usize::from(pause);
-            connection.answers.push_back(Answer { frame, position, after, life: false, pause });
-            self.wake(key, events);
-        }
+        self.queue(key, Answer { transmit, position, after, life: false, pause }, events);
     }
 
     /// Queues a frame that shows life.
@@ -83,12 +75,17 @@ impl Connections {
         envelope: &Envelope,
         events: &mut VecDeque<Event>,
     ) {
-        let frame: ByteString = envelope.encode();
+        let transmit = Transmit::Frame(envelope.encode());
+        self.queue(key, Answer { transmit, position: 0, after: 0, life: true, pause: false }, events);
+    }
+
+    fn queue(&mut self, key: ConnectionKey, answer: Answer, events: &mut VecDeque<Event>) {
         if let Some(connection) = self.by_key.get_mut(&key)
             && !connection.is_closing()
         {
-            connection.answer_bytes += frame.len();
-            connection.answers.push_back(Answer { frame, position: 0, after: 0, life: true, pause: false });
+            connection.answer_bytes += answer.transmit.bytes();
+            connection.pauses += usize::from(answer.pause);
+            connection.answers.push_back(answer);
             self.wake(key, events);
         }
     }

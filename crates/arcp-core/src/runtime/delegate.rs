@@ -210,7 +210,7 @@ impl Runtime {
     /// not now.
     pub(super) fn announce_child(&mut self, now: Now, child_key: JobKey) {
         let Some(child) = self.jobs.get(&child_key) else { return };
-        let (owner, accepted) = (child.owner, child.accepted.clone());
+        let (owner, accepted) = (child.owner, Accepted::clone(&child.accepted));
         let Some(session) = self.sessions.by_key_mut(owner) else { return };
         let head = session.head_seq();
         session.announce((head, accepted.clone()));

@@ -28,7 +28,7 @@ pub(super) struct Job {
     /// The sessions that are sent its messages.
     pub(super) followers: Vec<Follower>,
     /// What its submitter was told, but for the request's id.
-    pub(super) accepted: Accepted,
+    pub(super) accepted: Arc<Accepted>,
     /// What it may do.
     pub(super) authority: Arc<Authority>,
     /// The job that delegated to it.
@@ -143,7 +143,7 @@ impl Job {
         head: Arc<JobHead>,
         principal: Principal,
         (owner, session_id): (SessionKey, SessionId),
-        accepted: Accepted,
+        accepted: Arc<Accepted>,
         authority: Arc<Authority>,
         keyed: bool,
     ) -> Self {

@@ -2,14 +2,17 @@
 
 use std::collections::BinaryHeap;
 use std::iter;
+use std::sync::Arc;
 
-use arcp_proto::job::JobStatus;
+use arcp_proto::job::{Accepted, JobStatus};
 use arcp_proto::session::{JobEntry, JobFilter, Jobs, ListJobs};
-use arcp_proto::{Digest, ErrorCode, ErrorPayload, Feature, Timestamp};
+use arcp_proto::{
+    ByteString, Digest, Envelope, ErrorCode, ErrorPayload, Feature, MessageId, SessionId, Timestamp,
+};
 
 use super::job::Job;
 use super::requests::Request;
-use super::{JobKey, Runtime};
+use super::{JobKey, Runtime, Transmit};
 use crate::observation::Observation;
 use crate::principal::Principal;
 use crate::time::Now;
@@ -18,8 +21,65 @@ use crate::time::Now;
 const DEFAULT_LIMIT: u64 = 100;
 /// Jobs on a page at most.
 const MAX_LIMIT: u64 = 1_000;
+/// What an entry of a page is on the wire, about.
+const ENTRY_BYTES: usize = 320;
 /// Jobs that are looked at for one page. Where a filter passes few of more, pages have less than they might, and say where to go on.
 const MAX_LOOKED_AT: usize = 10_000;
+
+/// A page of a listing. Of a thousand jobs it is large, and nobody else waits until it is encoded.
+#[derive(Debug)]
+pub struct Listing {
+    id: MessageId,
+    session_id: Option<SessionId>,
+    request_id: Option<MessageId>,
+    jobs: Vec<Listed>,
+    next_cursor: Option<String>,
+}
+
+/// A job as it stood when it was listed.
+#[derive(Debug)]
+struct Listed {
+    accepted: Arc<Accepted>,
+    status: JobStatus,
+    last_event_seq: u64,
+}
+
+impl Listing {
+    /// Encodes the message.
+    pub fn encode(self) -> ByteString {
+        let Self { id, session_id, request_id, jobs, next_cursor } = self;
+        let jobs = jobs.into_iter().map(Listed::into_entry).collect();
+        let mut envelope = Envelope::new(id, &Jobs { request_id, jobs, next_cursor });
+        envelope.session_id = session_id;
+        envelope.encode()
+    }
+
+    /// What it will be, about: whoever asks for large pages and takes none is not asked what else it wants.
+    pub(super) fn bytes(&self) -> usize {
+        self.jobs.len() * ENTRY_BYTES
+    }
+}
+
+impl Listed {
+    fn of(job: &Job) -> Self {
+        let accepted = Arc::clone(&job.accepted);
+        Self { accepted, status: job.status(), last_event_seq: job.log.last_owner_seq() }
+    }
+
+    fn into_entry(self) -> JobEntry {
+        let Self { accepted, status, last_event_seq } = self;
+        JobEntry {
+            job_id: accepted.job_id.clone(),
+            agent: accepted.agent.clone().unwrap_or_default(),
+            status,
+            lease: accepted.lease.clone(),
+            parent_job_id: accepted.parent_job_id.clone(),
+            created_at: created_at(&accepted),
+            trace_id: accepted.trace_id,
+            last_event_seq,
+        }
+    }
+}
 
 impl Runtime {
     pub(super) fn list_jobs(&mut self, now: Now, request: &Request, list: ListJobs) {
@@ -27,9 +87,16 @@ impl Runtime {
             return self.refuse_unnegotiated(now, request, &Feature::ListJobs);
         }
         match self.page(request, list) {
-            Ok(jobs) => {
-                let session_id = self.session_id(request.session);
-                self.answer(now, request.connection, session_id, &jobs, |_| {});
+            Ok((jobs, next_cursor)) => {
+                let listing = Listing {
+                    id: MessageId::from_ulid(self.ids.ulid(now)),
+                    session_id: self.session_id(request.session),
+                    request_id: request.id.clone(),
+                    jobs,
+                    next_cursor,
+                };
+                let (listing, place) = (Transmit::Listing(Box::new(listing)), (self.writes.settled_at(), 0));
+                self.connections.answer(request.connection, listing, place, false, &mut self.events);
             }
             Err(message) => {
                 self.refuse(now, request, ErrorPayload::new(ErrorCode::InvalidRequest, message), None);
@@ -37,7 +104,8 @@ impl Runtime {
         }
     }
 
-    fn page(&self, request: &Request, list: ListJobs) -> Result<Jobs, String> {
+    /// A page, and where the next one begins.
+    fn page(&self, request: &Request, list: ListJobs) -> Result<(Vec<Listed>, Option<String>), String> {
         let ListJobs { filter, limit, cursor } = list;
         let limit = limit.unwrap_or(DEFAULT_LIMIT);
         if !(1..=MAX_LIMIT).contains(&limit) {
@@ -74,11 +142,11 @@ impl Runtime {
             }
             last = Some(job_key);
             if wanted {
-                jobs.push(entry(job));
+                jobs.push(Listed::of(job));
             }
         }
         let next_cursor = last.filter(|_| more).map(|last| self.cursor(observer, last));
-        Ok(Jobs { request_id: request.id.clone(), jobs, next_cursor })
+        Ok((jobs, next_cursor))
     }
 
     /// The jobs that a principal may know of, newest first. Those of others are not looked at: how many there are costs nothing.
@@ -124,28 +192,14 @@ fn matches(job: &Job, filter: &JobFilter) -> bool {
         let agent = job.accepted.agent.as_deref().unwrap_or_default();
         agent == wanted || agent.split_once('@').is_some_and(|(name, _)| name == wanted)
     });
-    let created = filter.created_after.is_none_or(|after| created_at(job) > after);
+    let created = filter.created_after.is_none_or(|after| created_at(&job.accepted) > after);
     status && agent && created
 }
 
 /// When a job was asked for, which is what listings are in the order of. It is accepted later if it waits for credentials.
-fn created_at(job: &Job) -> Timestamp {
-    let millis = job.head.job_id.ulid().and_then(|ulid| i64::try_from(ulid.timestamp_ms()).ok());
-    millis.map(Timestamp::from_millis).or(job.accepted.accepted_at).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-fn entry(job: &Job) -> JobEntry {
-    let accepted = &job.accepted;
-    JobEntry {
-        job_id: accepted.job_id.clone(),
-        agent: accepted.agent.clone().unwrap_or_default(),
-        status: job.status(),
-        lease: accepted.lease.clone(),
-        parent_job_id: accepted.parent_job_id.clone(),
-        created_at: created_at(job),
-        trace_id: accepted.trace_id,
-        last_event_seq: job.log.last_owner_seq(),
-    }
+fn created_at(accepted: &Accepted) -> Timestamp {
+    let millis = accepted.job_id.ulid().and_then(|ulid| i64::try_from(ulid.timestamp_ms()).ok());
+    millis.map(Timestamp::from_millis).or(accepted.accepted_at).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 impl Job {

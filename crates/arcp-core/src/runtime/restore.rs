@@ -242,7 +242,7 @@ impl Runtime {
             && record.accepted.parent_job_id.is_some()
             && record.accepted_after >= session.resumable_from()
         {
-            session.announced.push((record.accepted_after, record.accepted.clone()));
+            session.announced.push((record.accepted_after, record.accepted.as_ref().clone()));
         }
         self.jobs_of.entry(job.principal.clone()).or_default().insert(job_key);
         self.jobs.insert(job_key, job);
@@ -284,7 +284,7 @@ impl Runtime {
         checkpoint: Option<arcp_proto::Json>,
     ) {
         let Some(Rerun { input, max_runtime, trace_context }) = record.rerun else { return };
-        let accepted = record.accepted;
+        let accepted = Arc::unwrap_or_clone(record.accepted);
         let agent = accepted.agent.as_deref().and_then(|agent| agent.parse::<AgentRef>().ok());
         let Some(Ok(agent)) = agent.map(|agent| self.config.agents.resolve(&agent)) else { return };
         let Some(job) = self.jobs.get_mut(&job_key) else { return };

@@ -228,7 +228,7 @@ impl Runtime {
         });
         let Order { job: job_key, job_id, agent, principal, owner, session_id, key, trace_id, .. } = order;
         let Order { lease, lease_constraints, authority, .. } = order;
-        let accepted = Accepted {
+        let accepted = Arc::new(Accepted {
             job_id: job_id.clone(),
             agent: Some(agent.to_string()),
             budget: lease.names(namespace::COST_BUDGET).then(|| authority.budget()),
@@ -240,13 +240,13 @@ impl Runtime {
             parent_job_id: spec.parent_job_id.clone(),
             delegate_id: order.parent.as_ref().map(|parent| parent.delegate_id.clone()),
             request_id: None,
-        };
+        });
         let head = Arc::new(JobHead { job_id: job_id.clone(), trace_id });
         let mut job = Job::new(
             head,
             principal.clone(),
             (owner, session_id.clone()),
-            accepted.clone(),
+            Arc::clone(&accepted),
             Arc::clone(&authority),
             key.is_some(),
         );
@@ -337,7 +337,7 @@ impl Runtime {
         next_index: Option<u64>,
     ) {
         let Some(job) = self.jobs.get(&job_key) else { return };
-        let mut accepted = Accepted { request_id: request.id.clone(), ..job.accepted.clone() };
+        let mut accepted = Accepted { request_id: request.id.clone(), ..Accepted::clone(&job.accepted) };
         accepted.credentials = self.credentials_for(request.session, job);
         self.withhold(request.session, &mut accepted.lease_constraints, &mut accepted.budget);
         let head = Arc::clone(&job.head);

@@ -1,6 +1,6 @@
 //! Subscriptions (§7.6): a session is sent the messages of a job that it did not submit, or has lost sight of.
 
-use arcp_proto::job::{Subscribe, Subscribed};
+use arcp_proto::job::{Accepted, Subscribe, Subscribed};
 use arcp_proto::{ErrorCode, ErrorPayload, Feature, JobId};
 
 use super::requests::Request;
@@ -69,7 +69,7 @@ impl Runtime {
     /// sent the job's messages already goes back to there.
     fn attach_subscriber(&mut self, now: Now, request: &Request, job_key: JobKey, subscribe: Subscribe) {
         let Some(job) = self.jobs.get(&job_key) else { return };
-        let accepted = job.accepted.clone();
+        let accepted = Accepted::clone(&job.accepted);
         let (start, truncated) = match (subscribe.history, &job.terminal) {
             (true, _) => job.place_after(subscribe.from_event_seq.unwrap_or(0)),
             // Whoever watches a job that has ended must see that it has.

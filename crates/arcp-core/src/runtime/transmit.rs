@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arcp_proto::{ByteString, EnvelopeRef, SessionId, Timestamp, ULID_LEN, Ulid};
 
+use super::listing::Listing;
 use super::log::{Entry, JobHead};
 use super::replay::missed;
 use crate::quirks::Quirks;
@@ -15,8 +16,21 @@ pub enum Transmit {
     Frame(ByteString),
     /// A message of a job's log; encode it with [`NumberedEntry::encode`], outside of any lock.
     Entry(NumberedEntry),
+    /// A page of a listing; encode it with [`Listing::encode`], outside of any lock.
+    Listing(Box<Listing>),
     /// Close the connection, in order, after everything before it. Nothing follows.
     Close(Close),
+}
+
+impl Transmit {
+    /// What it takes up of what answers may, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Frame(frame) => frame.len(),
+            Self::Listing(listing) => listing.bytes(),
+            Self::Entry(_) | Self::Close(_) => 0,
+        }
+    }
 }
 
 /// Why a connection is closed, in WebSocket terms (RFC 6455 §7.4).

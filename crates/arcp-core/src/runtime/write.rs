@@ -133,7 +133,7 @@ pub struct JobRecord {
     /// The number of that session's last message before the acceptance.
     pub accepted_after: u64,
     /// What its submitter was told, without credentials.
-    pub accepted: Accepted,
+    pub accepted: Arc<Accepted>,
     /// Its idempotency key, and what a second submit under it must equal.
     pub key: Option<(Box<str>, Fingerprint)>,
     /// What its agent is to be run with again after a restart, if it is.

@@ -435,18 +435,17 @@ impl Host {
         let wire = self.wires.get_mut(&connection).expect("nothing is sent to nobody");
         for transmit in out {
             assert!(wire.closed.is_none(), "nothing follows a close");
-            match transmit {
-                Transmit::Frame(frame) => {
-                    wire.inbox.push_back(frame.to_string());
-                    wire.everything.push(frame.to_string());
+            let frame = match transmit {
+                Transmit::Frame(frame) => frame.to_string(),
+                Transmit::Entry(entry) => entry.encode().to_string(),
+                Transmit::Listing(listing) => listing.encode().to_string(),
+                Transmit::Close(close) => {
+                    wire.closed = Some(close);
+                    continue;
                 }
-                Transmit::Entry(entry) => {
-                    let frame = entry.encode().to_string();
-                    wire.inbox.push_back(frame.clone());
-                    wire.everything.push(frame);
-                }
-                Transmit::Close(close) => wire.closed = Some(close),
-            }
+            };
+            wire.inbox.push_back(frame.clone());
+            wire.everything.push(frame);
         }
     }
 }

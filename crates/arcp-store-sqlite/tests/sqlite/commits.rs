@@ -211,7 +211,7 @@ async fn credentials_are_not_written() {
         let Write::Job(record) = write else { continue };
         let text =
             r#"[{"id":"cred_1","scheme":"bearer","value":"sk-canary","endpoint":"https://g.example/v1"}]"#;
-        record.accepted.credentials = Json::parse(text).unwrap().decode().unwrap();
+        Arc::make_mut(&mut record.accepted).credentials = Json::parse(text).unwrap().decode().unwrap();
     }
     store.commit(epoch, Arc::new(Batch { position: 1, writes })).await.unwrap();
     store.close().await;

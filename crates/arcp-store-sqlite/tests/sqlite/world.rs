@@ -214,7 +214,7 @@ impl World {
             session_id: session_id.clone(),
             trace_id,
             accepted_after: session.next - 1,
-            accepted,
+            accepted: accepted.into(),
             key: key.clone().map(|key| (key, Fingerprint::from_bytes([self.named as u8; 32]))),
             rerun,
         };

@@ -57,7 +57,7 @@ async fn flood(raw: &mut Raw, kind: &str, payload: &Value, answer: &str, times: 
     }
     raw.flush().await?;
     for _ in 0..times {
-        raw.receive_type(answer).await?;
+        raw.take(answer).await?;
     }
     Ok(())
 }
