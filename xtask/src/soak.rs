@@ -7,8 +7,9 @@ use crate::run::Cargo;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// How long the hostile run is; the quiet one before it takes half as long
-    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u64).range(10..=86_400))]
+    /// How long the hostile run is; the quiet one before it takes half as long, and no more than a minute. An allocator takes two
+    /// minutes to find its level
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(10..=86_400))]
     secs: u64,
     /// Sessions of honest clients, open all the time; the hostile are as many as befits them
     #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(20..=15_000))]

@@ -36,6 +36,8 @@ pub(crate) fn judge(world: &World, samples: &[Sample]) -> Result<(), String> {
         let what = format!("submit to result, {name}: p50, p99, max in ms");
         let _ = writeln!(table, "{what:<52} {half:>12.1} {most:>8.1} {all:>8.1}   of {}", latencies.len());
     }
+    let course: Vec<_> = course(samples).map(|bytes| format!("{:.0}", mebibytes(bytes))).collect();
+    let _ = writeln!(table, "resident memory over the hostile run, in MiB: {}", course.join(" "));
     let rise = rise(samples);
     let mean = mean(samples);
     let _ = writeln!(table, "{:<52} {:>12.1}", "resident memory, second half: mean in MiB", mebibytes(mean));
@@ -84,6 +86,12 @@ fn judge_losses(world: &World, failures: &mut Vec<String>) {
 fn percentile(sorted: &[Duration], part: f64) -> Duration {
     let index = (sorted.len() as f64 * part).ceil() as usize;
     sorted.get(index.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+/// Memory in each of twelve parts of the run, on average.
+fn course(samples: &[Sample]) -> impl Iterator<Item = f64> {
+    let parts = samples.chunks(samples.len().div_ceil(12).max(1));
+    parts.map(|part| part.iter().map(|sample| sample.bytes as f64).sum::<f64>() / part.len() as f64)
 }
 
 fn second_half(samples: &[Sample]) -> &[Sample] {

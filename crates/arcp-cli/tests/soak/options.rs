@@ -41,7 +41,7 @@ impl Options {
     }
 
     pub(crate) fn quiet(&self) -> Duration {
-        self.secs.map_or(Duration::from_secs(1), |secs| Duration::from_secs((secs / 2).max(5)))
+        self.secs.map_or(Duration::from_secs(1), |secs| Duration::from_secs((secs / 2).clamp(5, 60)))
     }
 
     /// How often a client watches, lists, or is cut.
