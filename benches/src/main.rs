@@ -8,6 +8,7 @@ mod floor;
 mod frame;
 mod load;
 mod machine;
+mod paths;
 mod peer;
 mod plot;
 mod process;
@@ -35,6 +36,8 @@ enum Command {
     Floor(floor::Options),
     /// Do the work of a workload and print what was measured
     Load(load::Options),
+    /// Go a hot path of the machines again and again, for who counts its instructions
+    Path(paths::Options),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Run(options) => conduct::run(&options),
         Command::Floor(options) => floor::run(options),
         Command::Load(options) => load::run(options),
+        Command::Path(options) => paths::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

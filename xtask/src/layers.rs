@@ -62,7 +62,7 @@ const TABLE: &[(&str, May)] = &[
         ),
     ),
     ("arcp-cli", May::Anything),
-    ("arcp-bench", May::Only(&["arcp-client"], &[])),
+    ("arcp-bench", May::Only(&["arcp-client", "arcp-core", "arcp-proto"], &[])),
     ("arcp-testing", May::Libraries),
     ("arcp-fuzzing", May::Libraries),
     ("arcp-examples", May::Anything),

@@ -11,6 +11,7 @@ mod bench;
 mod conformance;
 mod crash;
 mod fuzz;
+mod instructions;
 mod layers;
 mod markdown;
 mod readme;
@@ -45,6 +46,8 @@ enum Command {
     Soak(soak::Options),
     /// How fast it is, beside the least that the same work can cost on this machine
     Bench(bench::Options),
+    /// What the hot paths cost in instructions, beside what they did
+    Instructions(instructions::Options),
     /// The fuzz targets, each over its corpus, as long as you like
     Fuzz(fuzz::Options),
     /// The Autobahn test suite against both ends of a WebSocket link
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Conformance(options) => conformance::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Instructions(options) => instructions::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Autobahn(options) => autobahn::run(&options),
         Command::Readme(options) => readme::run(&options),

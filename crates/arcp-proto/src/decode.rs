@@ -196,6 +196,13 @@ macro_rules! serde_by_text {
             }
         }
 
+        $crate::decode::deserialize_by_text!($name, $expected);
+    };
+}
+
+/// The half of it that reads.
+macro_rules! deserialize_by_text {
+    ($name:ty, $expected:literal) => {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = $crate::decode::Text::deserialize(deserializer)?;
@@ -205,7 +212,7 @@ macro_rules! serde_by_text {
     };
 }
 
-pub(crate) use serde_by_text;
+pub(crate) use {deserialize_by_text, serde_by_text};
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ pub use chunk::{ChunkEncoding, InvalidChunk, ResultChunk, to_base64};
 
 use crate::decode::{DecodeError, object};
 use crate::json::Json;
+use crate::plain::{Plain, once};
 use crate::text_enum::text_enum;
 use crate::timestamp::Timestamp;
 
@@ -89,12 +90,29 @@ impl Event {
             #[serde(borrow)]
             body: Option<&'a RawValue>,
         }
+        if let Some(event) = Self::from_plain(payload) {
+            return Ok(event);
+        }
         if !payload.is_object() {
             return Err(DecodeError::new("", "expected an object"));
         }
         let Borrowed { kind, ts, body } = crate::decode::from_str(payload.as_str())?;
-        let body = body.map_or_else(Json::empty_object, |raw| payload.slice(raw));
+        let body = body.map_or_else(Json::empty_object, |raw| payload.slice(raw.get()));
         Ok(Self { kind, ts: ts.unwrap_or_else(epoch), body })
+    }
+
+    /// The same, of a payload as almost all are.
+    fn from_plain(payload: &Json) -> Option<Self> {
+        let (mut kind, mut ts, mut body) = (None, None, None);
+        let mut plain = Plain::of(payload.as_str());
+        plain.object(|plain, name| match name {
+            "kind" => once(&mut kind, EventKind::from(plain.string()?)),
+            "ts" => once(&mut ts, plain.string()?.parse().ok()?),
+            "body" => once(&mut body, plain.value()?),
+            _ => plain.value().map(drop),
+        })?;
+        let body = body.filter(|body| *body != "null")?;
+        Some(Self { kind: kind?, ts: ts?, body: payload.slice(body) })
     }
 
     /// Decodes the body as its kind demands. An unknown kind yields [`Body::Other`].

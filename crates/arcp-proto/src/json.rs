@@ -101,9 +101,9 @@ impl Json {
         Self(text.into())
     }
 
-    /// The part of this value that `raw` borrows, sharing the memory.
-    pub(crate) fn slice(&self, raw: &RawValue) -> Self {
-        Self(self.0.slice_ref(raw.get()))
+    /// The part of this value that `part` is, sharing the memory. It must be a value by itself.
+    pub(crate) fn slice(&self, part: &str) -> Self {
+        Self(self.0.slice_ref(part))
     }
 }
 

@@ -48,6 +48,7 @@ mod json;
 mod lease;
 mod message;
 mod number;
+mod plain;
 mod secret;
 pub mod session;
 mod text_enum;

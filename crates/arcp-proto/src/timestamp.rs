@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use crate::decode::serde_by_text;
+use serde::ser::{Error as _, Serialize, Serializer};
+
+use crate::decode::deserialize_by_text;
 
 /// A point in time, to the millisecond. Written as `2026-05-13T19:42:13.842Z`; read from any RFC 3339 text that has an
 /// offset, with what is finer than a millisecond cut off. A leap second is the second before it.
@@ -170,13 +172,19 @@ impl fmt::Display for Timestamp {
     }
 }
 
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(std::str::from_utf8(&self.text()).map_err(S::Error::custom)?)
+    }
+}
+
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-serde_by_text!(Timestamp, "an RFC 3339 time with an offset");
+deserialize_by_text!(Timestamp, "an RFC 3339 time with an offset");
 
 #[cfg(test)]
 mod tests {

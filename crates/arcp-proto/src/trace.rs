@@ -16,11 +16,15 @@ fn hex(text: &str, digits: usize) -> Result<u128, InvalidTraceContext> {
     if text.len() != digits {
         return Err(InvalidTraceContext);
     }
-    text.bytes().try_fold(0, |value, byte| match byte {
-        b'0'..=b'9' => Ok(value << 4 | u128::from(byte - b'0')),
-        b'a'..=b'f' => Ok(value << 4 | u128::from(byte - b'a' + 10)),
-        _ => Err(InvalidTraceContext),
-    })
+    let (high, low) = text.as_bytes().split_at(digits.saturating_sub(16));
+    let half = |digits: &[u8]| {
+        digits.iter().try_fold(0_u64, |value, byte| match byte {
+            b'0'..=b'9' => Ok(value << 4 | u64::from(byte - b'0')),
+            b'a'..=b'f' => Ok(value << 4 | u64::from(byte - b'a' + 10)),
+            _ => Err(InvalidTraceContext),
+        })
+    };
+    Ok(u128::from(half(high)?) << 64 | u128::from(half(low)?))
 }
 
 /// A trace-id: 16 bytes, not all zero, written as 32 lower-case hex digits.

@@ -13,9 +13,48 @@ use crate::decode::{self, DecodeError, Integer, Text};
 use crate::id::{self, JobId, MessageId, SessionId, empty_is_absent};
 use crate::json::Json;
 use crate::message::MessageType;
+use crate::plain::{Plain, once};
 use crate::trace::{self, TraceId};
 
 pub(super) fn decode(frame: &ByteString) -> Result<Envelope, Undecodable> {
+    match decode_plain(frame) {
+        Some(envelope) => Ok(envelope),
+        None => decode_any(frame),
+    }
+}
+
+/// An envelope as almost all are: nothing in it but what the draft has, and all of that as it should be.
+fn decode_plain(frame: &ByteString) -> Option<Envelope> {
+    let (mut version, mut id, mut message_type) = (None, None, None);
+    let (mut session_id, mut trace_id, mut job_id, mut event_seq) = (None, None, None, None);
+    let mut payload = None;
+    let mut plain = Plain::of(frame);
+    plain.object(|plain, name| match name {
+        "arcp" => once(&mut version, plain.string()?),
+        "id" => once(&mut id, plain.string()?.parse().ok()?),
+        "type" => once(&mut message_type, plain.string().filter(|name| id::is_word(name))?),
+        "session_id" => once(&mut session_id, plain.string()?.parse().ok()?),
+        "trace_id" => once(&mut trace_id, plain.string()?.parse().ok()?),
+        "job_id" => once(&mut job_id, plain.string()?.parse().ok()?),
+        "event_seq" => once(&mut event_seq, plain.integer().filter(|seq| (1..=MAX_SEQ).contains(seq))?),
+        "payload" => once(&mut payload, plain.object(|plain, _| plain.value().map(drop))?),
+        _ => None,
+    })?;
+    (plain.is_at_end() && speaks_version(version?)).then_some(())?;
+    Some(Envelope {
+        id: id?,
+        message_type: MessageType::from(message_type?),
+        session_id,
+        trace_id,
+        job_id,
+        event_seq,
+        extensions: Extensions::default(),
+        payload: Json::trusted(frame.slice_ref(payload?)),
+        unknown: BTreeMap::new(),
+    })
+}
+
+fn decode_any(frame: &ByteString) -> Result<Envelope, Undecodable> {
     let fields: Fields<'_> = decode::from_str(frame)
         .map_err(|error| Undecodable { error: EnvelopeError::Malformed(error), id: salvage_id(frame) })?;
     let malformed = |error| Undecodable { error: EnvelopeError::Malformed(error), id: fields.id.clone() };
@@ -80,6 +119,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
         deserializer.deserialize_map(EnvelopeVisitor)
     }
 }
+
+/// The largest `event_seq`: what a signed number of 64 bits holds.
+const MAX_SEQ: u64 = i64::MAX as u64;
 
 /// At most this many unknown fields are kept; further ones are read and dropped.
 const MAX_UNKNOWN: usize = 32;
@@ -187,6 +229,8 @@ impl<'de> Deserialize<'de> for Lenient {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn frame(fields: &str) -> String {
@@ -212,6 +256,31 @@ mod tests {
         let again = Envelope::decode(envelope.encode()).unwrap();
         assert_eq!(again.unknown["future"].as_str(), r#"{"a":[1.10]}"#);
         assert_eq!(again.extensions.by_name("x-vendor.a.b").unwrap().as_str(), "1");
+    }
+
+    proptest! {
+        /// Which of the two reads a frame makes no difference.
+        #[test]
+        fn a_frame_is_read_as_serde_reads_it(
+            names in prop::collection::vec(prop::sample::select(vec![
+                "arcp", "id", "type", "session_id", "trace_id", "job_id", "event_seq", "payload", "extensions", "more",
+            ]), 0..12),
+            values in prop::collection::vec(prop::sample::select(vec![
+                r#""1.1""#, r#""2""#, r#""""#, r#""m 1""#, r#""job.event""#, r#""a\"b""#, r#""4bf92f3577b34da6a3ce929d0e0e4736""#,
+                "7", "0", "-1", "9223372036854775808", "1.0", "null", "{}", r#"{"kind":"log","body":{"a":[1,"\n"]}}"#, "[]", "{\n}",
+            ]), 12),
+            all in any::<bool>(),
+        ) {
+            let mut members = vec![r#""arcp":"1.1","id":"m1","type":"job.event""#.to_owned()];
+            members.truncate(usize::from(all));
+            members.extend(names.iter().zip(&values).map(|(name, value)| format!("{name:?}:{value}")));
+            let frame = ByteString::from(format!("{{{}}}", members.join(",")));
+            if let Some(plain) = decode_plain(&frame) {
+                let any = decode_any(&frame);
+                let whole = |envelope: &Envelope| format!("{envelope:?} {}", envelope.payload.as_str());
+                prop_assert_eq!(Some(whole(&plain)), any.ok().as_ref().map(whole), "{}", frame);
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Writing an envelope: a small header, then the payload's own text.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use bytestring::ByteString;
 
@@ -9,6 +8,7 @@ use super::{Envelope, Extensions, PROTOCOL_VERSION};
 use crate::id::{JobId, SessionId};
 use crate::json::Json;
 use crate::message::MessageType;
+use crate::plain;
 use crate::trace::TraceId;
 
 /// An envelope as its writer needs it: everything borrowed. [`Envelope`] says what the fields are.
@@ -48,8 +48,8 @@ impl EnvelopeRef<'_> {
             field(&mut out, "job_id", job_id.as_str());
         }
         if let Some(seq) = self.event_seq {
-            // Writing to a string cannot fail.
-            let _ = write!(out, ",\"event_seq\":{}", seq.min(i64::MAX as u64));
+            out.push_str(",\"event_seq\":");
+            out.push_str(itoa::Buffer::new().format(seq.min(i64::MAX as u64)));
         }
         more(&mut out);
         out.push_str(",\"payload\":");
@@ -117,10 +117,8 @@ fn object(out: &mut String, members: &BTreeMap<Box<str>, Json>) {
 
 /// Writes a JSON string. Almost none needs an escape.
 fn string(out: &mut String, text: &str) {
-    // Every byte is looked at, so that many can be at a time.
-    let plain = text.bytes().fold(true, |plain, b| plain & (b >= 0x20) & (b != b'"') & (b != b'\\'));
     out.push('"');
-    if plain {
+    if plain::special(text.as_bytes()).is_none() {
         out.push_str(text);
     } else {
         let escaped = serde_json::Value::from(text).to_string();
