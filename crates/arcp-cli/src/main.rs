@@ -4,6 +4,7 @@ mod cancel;
 mod conformance;
 mod connect;
 mod credentials;
+mod edge;
 mod exit;
 mod follow;
 mod gateway;

@@ -1,5 +1,7 @@
-//! TLS for clients: the default configuration, and what a TLS failure means. Servers bring their own
-//! `rustls::ServerConfig`, since only they know where their certificate is.
+//! TLS: the default configuration of clients, configurations that are read from files, and what a TLS failure means. Servers
+//! bring their own `rustls::ServerConfig`, since only they know where their certificate is; [`server`] reads one.
+
+mod files;
 
 use std::{io, sync::Arc};
 
@@ -23,6 +25,13 @@ pub fn system_roots() -> Result<Arc<ClientConfig>, Error> {
         .with_no_client_auth();
     Ok(Arc::new(config))
 }
+
+#[cfg(feature = "server")]
+pub use files::server;
+pub use files::{FileError, FileProblem, Identity, client};
+#[cfg(feature = "server")]
+#[doc(no_inline)]
+pub use rustls::ServerConfig;
 
 /// No configuration for TLS could be made.
 pub(crate) fn no_roots(target: &str, source: Error) -> ConnectError {
