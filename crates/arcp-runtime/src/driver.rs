@@ -466,6 +466,7 @@ impl Driver {
                     tracing::error!("authenticator panicked");
                     Err(AuthenticationError::Unavailable)
                 });
+                drop(visitor); // before the session is open, for then it is to be gone
                 driver.with_state(|state, now| {
                     state.machine.handle_authenticated(now, connection, outcome);
                     if state.machine.principal_of(connection).is_some()
