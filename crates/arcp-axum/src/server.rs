@@ -208,17 +208,27 @@ impl Connection {
     }
 }
 
+/// Ends a connection once the peer has. One with unread bytes would be reset, and what was said last may be lost with it.
+async fn leave(mut tcp: TcpStream) -> io::Result<()> {
+    tcp.shutdown().await?;
+    tokio::io::copy(&mut tcp, &mut tokio::io::sink()).await.map(drop)
+}
+
 async fn shake_hands(tls: TlsAcceptor, mut tcp: TcpStream) -> io::Result<(TlsStream<TcpStream>, TlsPeer)> {
     // The first byte of a handshake is 22. Who speaks HTTP, in letters, could make nothing of an alert.
     let mut first = [0];
     if tcp.peek(&mut first).await? == 1 && first[0].is_ascii_alphabetic() {
         tcp.write_all(PLAINTEXT).await?;
-        tcp.shutdown().await?;
-        // A connection with unread bytes is reset, and the answer may be lost with it.
-        tokio::io::copy(&mut tcp, &mut tokio::io::sink()).await?;
+        leave(tcp).await?;
         return Err(io::Error::new(io::ErrorKind::InvalidData, "there is no TLS"));
     }
-    let stream = tls.accept(tcp).await?;
+    let stream = match tls.accept(tcp).into_fallible().await {
+        Ok(stream) => stream,
+        Err((error, tcp)) => {
+            let _ = leave(tcp).await; // with the alert that says why
+            return Err(error);
+        }
+    };
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let peer = TlsPeer::new(certificates.to_vec());
     Ok((stream, peer))

@@ -6,7 +6,7 @@ mod files;
 use std::{io, sync::Arc};
 
 use arcp_transport::ConnectError;
-use rustls::{CertificateError, ClientConfig, Error, crypto::aws_lc_rs};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error, crypto::aws_lc_rs};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 /// A client configuration that trusts the certificate authorities that this machine trusts, with TLS
@@ -42,6 +42,13 @@ pub(crate) fn no_roots(target: &str, source: Error) -> ConnectError {
     }
 }
 
+/// Whether the peer has refused the TLS handshake. With TLS 1.3 that may come once the handshake is done on this side, as where the
+/// certificate of a client is not good.
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
+    matches!(cause, Some(Error::AlertReceived(_)))
+}
+
 /// The TLS handshake failed.
 pub(crate) fn handshake_failed(target: &str, source: io::Error) -> ConnectError {
     let advice = match source.get_ref().and_then(|cause| cause.downcast_ref::<Error>()) {
@@ -61,6 +68,19 @@ pub(crate) fn handshake_failed(target: &str, source: io::Error) -> ConnectError 
             }
             _ => "its certificate is not acceptable",
         },
+        Some(Error::AlertReceived(AlertDescription::CertificateRequired)) => {
+            "it asks for a client certificate, and none was shown"
+        }
+        Some(Error::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::DecryptError,
+        )) => "it does not accept the client certificate",
         Some(Error::InvalidMessage(_)) => "it does not speak TLS on that port, try ws://",
         _ => "check that it speaks TLS on that port, ws:// is without",
     };
