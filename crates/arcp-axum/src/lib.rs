@@ -41,4 +41,4 @@ mod upgrade;
 pub use mount::{Mount, serve};
 pub use server::Server;
 pub use tls::{TlsPeer, TlsSettings};
-pub use upgrade::Upgrade;
+pub use upgrade::{NoUpgrade, Upgrade};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arcp_runtime::Runtime;
 use axum::extract::Request;
+use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, any};
 
 use crate::Upgrade;
@@ -52,7 +53,7 @@ impl Mount {
                 }
                 match Upgrade::of(request) {
                     Ok(upgrade) => upgrade.with_options(mount.options.clone()).serve(&mount.runtime),
-                    Err(refusal) => refusal,
+                    Err(no_upgrade) => no_upgrade.into_response(),
                 }
             }
         })

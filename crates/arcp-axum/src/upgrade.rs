@@ -1,5 +1,6 @@
 //! An upgrade that has been asked for and not been granted: what handlers of one's own extract.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use arcp_runtime::{Health, Runtime, Visitor};
@@ -35,7 +36,6 @@ use crate::TlsPeer;
 /// ```
 ///
 /// Dropping it, or what [`serve`](Self::serve) returns, ends the matter.
-#[derive(Debug)]
 pub struct Upgrade {
     parts: Parts,
     on_upgrade: OnUpgrade,
@@ -43,8 +43,19 @@ pub struct Upgrade {
     options: Options,
 }
 
+/// Why a request asks for no WebSocket.
+#[derive(Debug)]
+pub struct NoUpgrade(handshake::Refusal);
+
+impl IntoResponse for NoUpgrade {
+    fn into_response(self) -> Response {
+        let text = format!("{}\n", self.0);
+        self.0.response().map(|()| Body::from(text))
+    }
+}
+
 /// What a link may be, and from which pages.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) config: WsConfig,
     pub(crate) origins: Vec<String>,
@@ -82,20 +93,16 @@ impl Options {
 }
 
 impl<S: Sync> FromRequest<S> for Upgrade {
-    /// What is wrong with a request that asks for no WebSocket.
-    type Rejection = Response;
+    type Rejection = NoUpgrade;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, NoUpgrade> {
         Self::of(request)
     }
 }
 
 impl Upgrade {
-    pub(crate) fn of(mut request: Request) -> Result<Self, Response> {
-        let response = handshake::accept(&request).map_err(|refusal| {
-            let text = format!("{refusal}\n");
-            refusal.response().map(|()| Body::from(text))
-        })?;
+    pub(crate) fn of(mut request: Request) -> Result<Self, NoUpgrade> {
+        let response = handshake::accept(&request).map_err(NoUpgrade)?;
         let on_upgrade = hyper::upgrade::on(&mut request);
         let (parts, _) = request.into_parts();
         Ok(Self { parts, on_upgrade, response, options: Options::new() })
@@ -160,6 +167,13 @@ impl Upgrade {
             }
         });
         response.map(|()| Body::empty())
+    }
+}
+
+impl fmt::Debug for Upgrade {
+    /// Shows nothing of the headers, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgrade").field("peer", &self.peer()).finish_non_exhaustive()
     }
 }
 

@@ -163,6 +163,11 @@ fn a_client_certificate_can_stand_for_a_token() {
     fails(&run(&nobody), 1, "UNAUTHENTICATED");
     let empty = authority.certify("empty", |params| params.distinguished_name.push(DnType::CommonName, " "));
     fails(&run(&empty), 1, "UNAUTHENTICATED");
+    let two = authority.certify("two", |params| {
+        params.distinguished_name.push(DnType::CommonName, "bob");
+        params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), "carol"); // a common name again
+    });
+    fails(&run(&two), 1, "UNAUTHENTICATED");
     fails(&whoami(&serving, &["--ca", &ca]), 3, "asks for a client certificate");
 }
 
@@ -211,9 +216,9 @@ fn what_is_wrong_with_the_files_is_said_before_anything_is_served() {
         fails(&run(arguments), 2, reason);
     }
     for (arguments, reason) in [
-        (["--url", "wss://127.0.0.1:9", "--ca", &empty], "empty.pem: has no certificate in it"),
-        (["--url", "ws://127.0.0.1:9", "--ca", &cert], "are for wss://"),
-        (["--url", "wss://127.0.0.1:9", "--client-cert", &cert], "--client-key"),
+        (["--url", "wss://runtime.invalid", "--ca", &empty], "empty.pem: has no certificate in it"),
+        (["--url", "ws://runtime.invalid", "--ca", &cert], "are for wss://"),
+        (["--url", "wss://runtime.invalid", "--client-cert", &cert], "--client-key"),
     ] {
         fails(&arcp().args(["jobs", "--token", "t"]).args(arguments).output().unwrap(), 2, reason);
     }
