@@ -26,6 +26,12 @@ use tower::ServiceExt;
 use crate::shares::{Share, Shares};
 use crate::{TlsPeer, TlsSettings};
 
+/// How many connections may be in HTTP at a time.
+const CONNECTIONS: usize = 1_024;
+/// How many of one address, or a quarter of all.
+const PER_ADDRESS: usize = 256;
+/// The longest head of a request, in bytes. Browsers and proxies stay below 8 KiB; a runtime keeps it until the session is open.
+const MAX_HEAD: usize = 16 << 10;
 /// How long to wait before accepting again when the process has no file descriptor left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// How long requests in progress may take once the server is shutting down.
@@ -38,7 +44,7 @@ const PLAINTEXT: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncont
 
 /// Serves a router over TCP, with TLS or without.
 ///
-/// A TLS handshake must be done within 10 s, and a request head must come within 10 s ([`handshake_timeout`](Self::handshake_timeout)).
+/// A TLS handshake must be done within 10 s, and a request head, of 16 KiB at most, must come within 10 s ([`handshake_timeout`](Self::handshake_timeout)).
 /// No more than [`max_connections`](Self::max_connections) that have not been upgraded are served at a time; further ones wait to
 /// be accepted. No more than [`max_connections_per_address`](Self::max_connections_per_address) of one address are served that
 /// nobody has introduced yet; further ones are closed at once. A request can be asked for its
@@ -48,7 +54,8 @@ pub struct Server {
     listener: TcpListener,
     tls: Option<TlsSettings>,
     max_connections: usize,
-    per_address: Option<usize>,
+    /// As many as were said, or any number; `None` if nothing was said.
+    per_address: Option<Option<usize>>,
     handshake_timeout: Duration,
 }
 
@@ -61,8 +68,8 @@ impl Server {
         Ok(Self {
             listener: TcpListener::bind(address).await?,
             tls: None,
-            max_connections: 1_024,
-            per_address: Some(256),
+            max_connections: CONNECTIONS,
+            per_address: None,
             handshake_timeout: Duration::from_secs(10),
         })
     }
@@ -81,11 +88,11 @@ impl Server {
         self
     }
 
-    /// How many connections one address may have that are in HTTP, or speak ARCP and have not opened a session; 256 if nothing is said,
-    /// any number if `None`. A /64 of IPv6 counts as one address. Where all clients come through one proxy, they have one address.
+    /// How many connections one address may have that are in HTTP, or speak ARCP and have not opened a session; 256 if nothing is
+    /// said, or a quarter of [`max_connections`](Self::max_connections) if that is less; any number if `None`. A /64 of IPv6 counts as one address. Where all clients come through one proxy, they have one address.
     #[must_use]
     pub fn max_connections_per_address(mut self, limit: Option<usize>) -> Self {
-        self.per_address = limit.map(|limit| limit.max(1));
+        self.per_address = Some(limit.map(|limit| limit.max(1)));
         self
     }
 
@@ -110,7 +117,9 @@ impl Server {
     /// Connections that speak ARCP are the runtime's: see `Runtime::shutdown`.
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) {
         let slots = Arc::new(Semaphore::new(self.max_connections));
-        let shares = self.per_address.map(Shares::new);
+        let quarter = PER_ADDRESS.min(self.max_connections.div_ceil(4));
+        let per_address = self.per_address.unwrap_or(Some(quarter));
+        let shares = per_address.map(Shares::new);
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let over = CancellationToken::new();
         let cut = over.clone().drop_guard();
@@ -135,8 +144,7 @@ impl Server {
                                 tracing::debug!(%address, "connection closed: its address has too many");
                                 if said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
                                     said = Some(Instant::now());
-                                    let limit = self.per_address;
-                                    tracing::warn!(%address, limit, "an address has as many connections at the door as it may, more are closed");
+                                    tracing::warn!(%address, limit = per_address, "an address has as many connections at the door as it may, more are closed");
                                 }
                                 continue;
                             }
@@ -258,6 +266,7 @@ async fn serve_http<S>(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
+        .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);

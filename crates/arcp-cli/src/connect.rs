@@ -1,17 +1,15 @@
 //! What every command that talks to a runtime is told, and how its failures exit.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use arcp::Client;
 use arcp::client::{Connect, ConnectError, RequestError, ResumeState};
 use arcp::proto::BearerToken;
 use arcp::stdio::ChildConnector;
 use arcp::transport::Connector;
-use arcp::ws::WsConnector;
-use arcp::ws::tls::{self, Identity};
 
 use crate::exit::{self, Failure};
+use crate::trust::Trust;
 
 #[derive(clap::Args)]
 pub(crate) struct Runtime {
@@ -23,18 +21,8 @@ pub(crate) struct Runtime {
     #[arg(long, env = "ARCP_TOKEN", hide_env_values = true)]
     token: Option<String>,
 
-    /// Trust the certificate authorities in this file, in PEM, rather than those that this machine trusts. For wss://.
-    #[arg(long, value_name = "FILE", env = "ARCP_CA")]
-    ca: Option<PathBuf>,
-
-    /// Show the runtime the certificate in this file, in PEM: first the client's, then those that sign it. Where the runtime lets it
-    /// stand for a token, no token is needed.
-    #[arg(long, value_name = "FILE", env = "ARCP_CLIENT_CERT", requires = "client_key")]
-    client_cert: Option<PathBuf>,
-
-    /// The private key of that certificate, in PEM and not encrypted.
-    #[arg(long, value_name = "FILE", env = "ARCP_CLIENT_KEY", requires = "client_cert")]
-    client_key: Option<PathBuf>,
+    #[command(flatten)]
+    trust: Trust,
 
     /// Give up when the connection is lost, instead of making it again.
     #[arg(long)]
@@ -44,7 +32,7 @@ pub(crate) struct Runtime {
 impl Runtime {
     /// Opens a session, or resumes the one that an earlier command has left.
     pub(crate) async fn connect(&self, left: Option<ResumeState>) -> Result<Client, Failure> {
-        let connector = self.connector()?;
+        let connector = self.trust.connector(&self.url)?;
         let mut connect = self.client(connector)?;
         if self.no_reconnect {
             connect = connect.without_reconnect();
@@ -65,27 +53,9 @@ impl Runtime {
         self.client(connector)?.without_reconnect().await.map_err(connect_failure)
     }
 
-    /// The way to the runtime, with its own authorities and certificate if there are any.
-    fn connector(&self) -> Result<WsConnector, Failure> {
-        let connector = WsConnector::new(&self.url).map_err(Failure::usage)?;
-        let identity = match (&self.client_cert, &self.client_key) {
-            (Some(certificates), Some(key)) => Some(Identity { certificates, key }),
-            _ => None,
-        };
-        if self.ca.is_none() && identity.is_none() {
-            return Ok(connector);
-        }
-        if !connector.url().starts_with("wss:") {
-            return Err(Failure::usage("--ca and --client-cert are for wss://, and the URL is ws://"));
-        }
-        let config = tls::client(self.ca.as_deref(), identity);
-        Ok(connector.with_tls_config(config.map_err(|error| Failure::new(exit::USAGE, error))?))
-    }
-
     fn client(&self, connector: impl Connector) -> Result<Connect, Failure> {
         let token = self.token.as_deref().filter(|token| !token.is_empty());
-        // The protocol has a token in every hello; where a certificate stands for it, any will do.
-        let token = token.or(self.client_cert.as_ref().map(|_| "certificate"));
+        let token = token.or_else(|| self.trust.instead_of_a_token());
         let Some(token) = token.map(BearerToken::from) else {
             return Err(Failure::usage("no token: set ARCP_TOKEN, or give --token"));
         };

@@ -14,9 +14,6 @@ use axum::http::request::Parts;
 use crate::exit::{self, Failure};
 use crate::jwt::Tokens;
 
-/// How many connections an address may have at the door, if nothing is said.
-const PER_ADDRESS: usize = 256;
-
 #[derive(clap::Args)]
 pub(crate) struct Edge {
     /// Speak TLS, with the certificate in this file, in PEM: first the server's, then those that sign it. SIGHUP has it and the
@@ -43,7 +40,8 @@ pub(crate) struct Edge {
     max_connections: usize,
 
     /// Connections of one address that have not opened a session; others are closed at once. A /64 of IPv6 is one address. 256 if nothing
-    /// is said; any number with --behind-tls, where all clients may have the address of what is in front.
+    /// is said, or a quarter of --max-connections if that is less; any number with --behind-tls, where all clients may have the
+    /// address of what is in front.
     #[arg(long, value_name = "N", value_parser = crate::serve::at_least_one)]
     max_connections_per_address: Option<usize>,
 
@@ -88,14 +86,11 @@ impl Edge {
 
     /// A server with these limits.
     pub(crate) fn apply(&self, server: Server, behind_tls: bool, handshake_timeout: Duration) -> Server {
-        let per_address = match self.max_connections_per_address {
-            None if behind_tls => None,
-            limit => Some(limit.unwrap_or(PER_ADDRESS)),
-        };
-        server
-            .max_connections(self.max_connections)
-            .max_connections_per_address(per_address)
-            .handshake_timeout(handshake_timeout)
+        let server = server.max_connections(self.max_connections).handshake_timeout(handshake_timeout);
+        match self.max_connections_per_address {
+            None if !behind_tls => server,
+            limit => server.max_connections_per_address(limit),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod signals;
 mod store;
 mod submit;
 mod tail;
+mod trust;
 
 use std::process::ExitCode;
 

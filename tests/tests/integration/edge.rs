@@ -313,6 +313,21 @@ async fn a_head_that_does_not_come_in_time_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_too_long_is_not_read_to_its_end() {
+    let address = narrow(100).await;
+    let head = |bytes: usize| {
+        let value = "x".repeat(bytes);
+        format!("GET /health HTTP/1.1\r\nHost: r\r\nConnection: close\r\nX-Long: {value}\r\n\r\n")
+    };
+    assert!(http(address, &head(12 << 10)).await.starts_with("HTTP/1.1 200 "));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut answer = String::new();
+    stream.write_all(&head(1 << 20).into_bytes()[..16 << 10]).await.unwrap(); // and no more: nobody would read it
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+#[tokio::test]
 async fn jobs_that_are_submitted_too_often_are_refused_over_a_connection_that_goes_on() {
     let rates = arcp_runtime::RateLimits::none().submits("1/h:2".parse().unwrap());
     let runtime = builder().rate_limits(rates).build().unwrap();
