@@ -44,8 +44,8 @@ const PLAINTEXT: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncont
 
 /// Serves a router over TCP, with TLS or without.
 ///
-/// A TLS handshake must be done within 10 s, and a request head, of 16 KiB at most, must come within 10 s ([`handshake_timeout`](Self::handshake_timeout)).
-/// No more than [`max_connections`](Self::max_connections) that have not been upgraded are served at a time; further ones wait to
+/// A TLS handshake must be done within 10 s, and a request head, of 16 KiB at most, must come within 10 s
+/// ([`handshake_timeout`](Self::handshake_timeout)). No more than [`max_connections`](Self::max_connections) that have not been upgraded are served at a time; further ones wait to
 /// be accepted. No more than [`max_connections_per_address`](Self::max_connections_per_address) of one address are served that
 /// nobody has introduced yet; further ones are closed at once. A request can be asked for its
 /// [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo), and, over TLS, for its [`TlsPeer`](crate::TlsPeer) as an
@@ -89,7 +89,8 @@ impl Server {
     }
 
     /// How many connections one address may have that are in HTTP, or speak ARCP and have not opened a session; 256 if nothing is
-    /// said, or a quarter of [`max_connections`](Self::max_connections) if that is less; any number if `None`. A /64 of IPv6 counts as one address. Where all clients come through one proxy, they have one address.
+    /// said, or a quarter of [`max_connections`](Self::max_connections) if that is less; any number if `None`. A /64 of IPv6 counts
+    /// as one address. Where all clients come through one proxy, they have one address.
     #[must_use]
     pub fn max_connections_per_address(mut self, limit: Option<usize>) -> Self {
         self.per_address = Some(limit.map(|limit| limit.max(1)));

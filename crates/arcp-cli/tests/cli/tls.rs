@@ -225,7 +225,8 @@ fn what_is_wrong_with_the_files_is_said_before_anything_is_served() {
 }
 
 fn tcp(serving: &Serving) -> TcpStream {
-    TcpStream::connect(serving.url.trim_start_matches("wss://").trim_end_matches("/arcp")).unwrap()
+    let (_, address) = serving.url.split_once("://").unwrap();
+    TcpStream::connect(address.trim_end_matches("/arcp")).unwrap()
 }
 
 #[test]
@@ -310,6 +311,22 @@ fn sighup_has_certificates_read_again_and_bad_ones_change_nothing() {
     assert!(job.try_wait().unwrap().is_none(), "what is open goes on");
     job.kill().unwrap();
     job.wait().unwrap();
+}
+
+#[test]
+fn an_address_has_as_many_connections_at_the_door_as_it_is_told_and_any_number_behind_tls() {
+    let is_closed = |stream: &mut TcpStream| matches!(stream.read(&mut [0]), Ok(0) | Err(_));
+    for limit in [&["--max-connections-per-address", "2"][..], &["--max-connections", "8"]] {
+        let serving = serve(limit);
+        let _idle = [tcp(&serving), tcp(&serving)];
+        assert!(is_closed(&mut tcp(&serving)));
+    }
+    let serving = serve(&["--max-connections", "8", "--behind-tls"]);
+    let _idle = [tcp(&serving), tcp(&serving), tcp(&serving), tcp(&serving)];
+    assert!(serving.http("/healthz").ends_with("ok\n"));
+    let serving = serve(&["--max-connections-per-address", "2", "--behind-tls"]);
+    let _idle = [tcp(&serving), tcp(&serving)];
+    assert!(is_closed(&mut tcp(&serving)));
 }
 
 #[test]
