@@ -16,6 +16,9 @@ use rustls::{
 };
 use rustls_platform_verifier::BuilderVerifierExt;
 
+/// What is at fault where no file is.
+const THIS_MACHINE: &str = "what this machine has for TLS";
+
 /// A certificate with those of its authorities but the root, and its private key: two files in PEM.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity<'a> {
@@ -29,7 +32,7 @@ pub struct Identity<'a> {
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", path.display())]
 pub struct FileError {
-    /// Which file it is.
+    /// Which file it is; words where it is what this machine has, and no file that was named.
     pub path: PathBuf,
     /// What is wrong with it.
     pub problem: FileProblem,
@@ -64,7 +67,7 @@ pub enum FileProblem {
 ///
 /// # Errors
 ///
-/// What is wrong with a file. Without one of authorities, [`FileProblem::Unusable`] with an empty path if the machine trusts none.
+/// What is wrong with a file, or, without one of authorities, with what the machine trusts.
 pub fn client(
     authorities: Option<&Path>,
     identity: Option<Identity<'_>>,
@@ -72,7 +75,7 @@ pub fn client(
     let builder = versions(ClientConfig::builder_with_provider)?;
     let builder = match authorities {
         Some(path) => builder.with_root_certificates(roots(path)?),
-        None => builder.with_platform_verifier().map_err(|error| unusable(Path::new(""), error))?,
+        None => builder.with_platform_verifier().map_err(|error| unusable(Path::new(THIS_MACHINE), error))?,
     };
     let Some(identity) = identity else { return Ok(Arc::new(builder.with_no_client_auth())) };
     let (chain, key) = identity.read()?;
@@ -118,7 +121,7 @@ fn versions<S: ConfigSide>(
     builder: impl FnOnce(Arc<rustls::crypto::CryptoProvider>) -> ConfigBuilder<S, WantsVersions>,
 ) -> Result<ConfigBuilder<S, WantsVerifier>, FileError> {
     let builder = builder(Arc::new(aws_lc_rs::default_provider()));
-    builder.with_safe_default_protocol_versions().map_err(|error| unusable(Path::new(""), error))
+    builder.with_safe_default_protocol_versions().map_err(|error| unusable(Path::new(THIS_MACHINE), error))
 }
 
 impl Identity<'_> {
