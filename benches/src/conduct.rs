@@ -115,7 +115,8 @@ fn measure(case: &Case, programs: &Path) -> Result<Sample> {
     };
     let mut serve = Command::new(programs.join("arcp"));
     serve.args(["serve", "--fixtures", "--listen", "127.0.0.1:0", "--token", "s3cret=bench", "--store"]);
-    serve.arg(store).args(["--max-sessions-per-principal", "20000"]).args(case.serve);
+    serve.arg(store).args(["--max-sessions-per-principal", "20000"]);
+    serve.args(["--max-connections-per-address", "20000"]).args(case.serve);
     let server = Server::start(serve, false)?;
     process::load(&mut load(case, case.count, programs, &server))
 }

@@ -1,4 +1,4 @@
-//! A router over TCP, for peers that nobody knows yet: with deadlines, a bound, and no delay.
+//! A router over TCP, with TLS or without, for peers that nobody knows yet: with deadlines, bounds, and no delay.
 
 use std::future::Future;
 use std::io;
@@ -13,27 +13,50 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-/// How long a peer may take to send the head of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::shares::{Share, Shares};
+use crate::{TlsPeer, TlsSettings};
+
+/// How many connections may be in HTTP at a time.
+const CONNECTIONS: usize = 1_024;
+/// How many of one address, or a quarter of all.
+const PER_ADDRESS: usize = 256;
+/// The longest head of a request, in bytes. Browsers and proxies stay below 8 KiB; a runtime keeps it until the session is open.
+const MAX_HEAD: usize = 16 << 10;
 /// How long to wait before accepting again when the process has no file descriptor left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// How long requests in progress may take once the server is shutting down.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is said that addresses have too many connections.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// What somebody is told who speaks HTTP without TLS where TLS is spoken.
+const PLAINTEXT: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n\
+    content-length: 57\r\n\r\nthis port speaks TLS: use wss:// or https:// to reach it\n";
 
-/// Serves a router over TCP.
+/// Serves a router over TCP, with TLS or without.
 ///
-/// A request head must come within 10 s. No more than [`max_connections`](Self::max_connections) that have not been upgraded
-/// are served at a time; further ones wait to be accepted. A request can be asked for its
-/// [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo).
+/// A TLS handshake must be done within 10 s, and a request head, of 16 KiB at most, must come within 10 s
+/// ([`handshake_timeout`](Self::handshake_timeout)). No more than [`max_connections`](Self::max_connections) that have not been upgraded are served at a time; further ones wait to
+/// be accepted. No more than [`max_connections_per_address`](Self::max_connections_per_address) of one address are served that
+/// nobody has introduced yet; further ones are closed at once. A request can be asked for its
+/// [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo), and, over TLS, for its [`TlsPeer`](crate::TlsPeer) as an
+/// [`Extension`](axum::Extension).
 pub struct Server {
     listener: TcpListener,
+    tls: Option<TlsSettings>,
     max_connections: usize,
+    /// As many as were said, or any number; `None` if nothing was said.
+    per_address: Option<Option<usize>>,
+    handshake_timeout: Duration,
 }
 
 impl Server {
@@ -42,13 +65,42 @@ impl Server {
     /// # Errors
     /// When the address cannot be listened at.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, max_connections: 1_024 })
+        Ok(Self {
+            listener: TcpListener::bind(address).await?,
+            tls: None,
+            max_connections: CONNECTIONS,
+            per_address: None,
+            handshake_timeout: Duration::from_secs(10),
+        })
+    }
+
+    /// Speaks TLS, and nothing else. `http/1.1` is the protocol that the settings have to offer, if they offer any.
+    #[must_use]
+    pub fn tls(mut self, settings: TlsSettings) -> Self {
+        self.tls = Some(settings);
+        self
     }
 
     /// How many connections may be in HTTP at a time; 1,024 if nothing is said. Connections that speak ARCP do not count.
     #[must_use]
     pub fn max_connections(mut self, limit: usize) -> Self {
         self.max_connections = limit.max(1);
+        self
+    }
+
+    /// How many connections one address may have that are in HTTP, or speak ARCP and have not opened a session; 256 if nothing is
+    /// said, or a quarter of [`max_connections`](Self::max_connections) if that is less; any number if `None`. A /64 of IPv6 counts
+    /// as one address. Where all clients come through one proxy, they have one address.
+    #[must_use]
+    pub fn max_connections_per_address(mut self, limit: Option<usize>) -> Self {
+        self.per_address = Some(limit.map(|limit| limit.max(1)));
+        self
+    }
+
+    /// How long a TLS handshake may take, and then the head of a request; 10 s if nothing is said.
+    #[must_use]
+    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.handshake_timeout = limit;
         self
     }
 
@@ -66,9 +118,13 @@ impl Server {
     /// Connections that speak ARCP are the runtime's: see `Runtime::shutdown`.
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) {
         let slots = Arc::new(Semaphore::new(self.max_connections));
+        let quarter = PER_ADDRESS.min(self.max_connections.div_ceil(4));
+        let per_address = self.per_address.unwrap_or(Some(quarter));
+        let shares = per_address.map(Shares::new);
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let over = CancellationToken::new();
         let cut = over.clone().drop_guard();
+        let mut said: Option<Instant> = None;
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = async {
@@ -81,10 +137,32 @@ impl Server {
             };
             match accepted {
                 Ok((tcp, address)) => {
-                    let connection = serve_connection(tcp, address, router.clone(), stopping.clone());
+                    let share = match &shares {
+                        None => None,
+                        Some(shares) => match shares.take(address.ip()) {
+                            Some(share) => Some(share),
+                            None => {
+                                tracing::debug!(%address, "connection closed: its address has too many");
+                                if said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
+                                    said = Some(Instant::now());
+                                    tracing::warn!(%address, limit = per_address, "an address has as many connections at the door as it may, more are closed");
+                                }
+                                continue;
+                            }
+                        },
+                    };
+                    let connection = Connection {
+                        tcp,
+                        address,
+                        share,
+                        tls: self.tls.as_ref().map(TlsSettings::acceptor),
+                        handshake_timeout: self.handshake_timeout,
+                        stopping: stopping.clone(),
+                    };
+                    let serving = connection.serve(router.clone());
                     let over = over.clone();
                     tasks.spawn(async move {
-                        over.run_until_cancelled(connection).await;
+                        over.run_until_cancelled(serving).await;
                         drop(slot);
                     });
                 }
@@ -102,21 +180,95 @@ impl Server {
     }
 }
 
-async fn serve_connection(tcp: TcpStream, address: SocketAddr, router: Router, stopping: CancellationToken) {
-    // Small frames go out at once; without this an answer can take 40 ms.
-    if let Err(error) = tcp.set_nodelay(true) {
-        tracing::debug!(%error, "connection went away while it was accepted");
-        return;
+/// One connection that was accepted.
+struct Connection {
+    tcp: TcpStream,
+    address: SocketAddr,
+    share: Option<Share>,
+    tls: Option<TlsAcceptor>,
+    handshake_timeout: Duration,
+    stopping: CancellationToken,
+}
+
+impl Connection {
+    async fn serve(mut self, router: Router) {
+        // Small frames go out at once; without this an answer can take 40 ms.
+        if let Err(error) = self.tcp.set_nodelay(true) {
+            tracing::debug!(%error, "connection went away while it was accepted");
+            return;
+        }
+        let Some(tls) = self.tls.take() else {
+            let Self { tcp, address, share, handshake_timeout, stopping, .. } = self;
+            return serve_http(tcp, router, (address, share, None), handshake_timeout, stopping).await;
+        };
+        let Self { tcp, address, share, handshake_timeout, stopping, .. } = self;
+        let shaken = tokio::time::timeout(handshake_timeout, shake_hands(tls, tcp));
+        let shaken = tokio::select! {
+            shaken = shaken => shaken,
+            () = stopping.cancelled() => return,
+        };
+        match shaken {
+            Ok(Ok((stream, peer))) => {
+                serve_http(stream, router, (address, share, Some(peer)), handshake_timeout, stopping).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, %address, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%address, "TLS handshake was not done in time"),
+        }
     }
+}
+
+/// Ends a connection once the peer has. One with unread bytes would be reset, and what was said last may be lost with it.
+async fn leave(mut tcp: TcpStream) -> io::Result<()> {
+    tcp.shutdown().await?;
+    tokio::io::copy(&mut tcp, &mut tokio::io::sink()).await.map(drop)
+}
+
+async fn shake_hands(tls: TlsAcceptor, mut tcp: TcpStream) -> io::Result<(TlsStream<TcpStream>, TlsPeer)> {
+    // The first byte of a handshake is 22. Who speaks HTTP, in letters, could make nothing of an alert.
+    let mut first = [0];
+    if tcp.peek(&mut first).await? == 1 && first[0].is_ascii_alphabetic() {
+        tcp.write_all(PLAINTEXT).await?;
+        leave(tcp).await?;
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "there is no TLS"));
+    }
+    let stream = match tls.accept(tcp).into_fallible().await {
+        Ok(stream) => stream,
+        Err((error, tcp)) => {
+            let _ = leave(tcp).await; // with the alert that says why
+            return Err(error);
+        }
+    };
+    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let peer = TlsPeer::new(certificates.to_vec());
+    Ok((stream, peer))
+}
+
+async fn serve_http<S>(
+    stream: S,
+    router: Router,
+    (address, share, tls): (SocketAddr, Option<Share>, Option<TlsPeer>),
+    header_timeout: Duration,
+    stopping: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |request: http::Request<Incoming>| {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(address));
+        let extensions = request.extensions_mut();
+        extensions.insert(ConnectInfo(address));
+        if let Some(tls) = &tls {
+            extensions.insert(tls.clone());
+        }
+        if let Some(share) = &share {
+            extensions.insert(share.clone());
+        }
         router.clone().oneshot(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(tcp), service)
+        .header_read_timeout(header_timeout)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {

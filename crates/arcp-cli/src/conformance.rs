@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arcp::stdio::ChildConnector;
-use arcp::ws::WsConnector;
 use arcp_conformance::{
     AT_A_TIME, Case, ClientCommands, Level, Outcome, Run, Target, client_cases, report, runtime_cases,
     test_client, test_runtime,
 };
 
 use crate::exit::{self, Failure};
+use crate::trust::Trust;
 
 #[derive(clap::Args)]
 pub(crate) struct Conformance {
@@ -34,6 +34,9 @@ pub(crate) struct Conformance {
     /// are not run.
     #[arg(long, env = "ARCP_TOKEN_OBSERVER", hide_env_values = true)]
     token_observer: Option<String>,
+
+    #[command(flatten)]
+    trust: Trust,
 
     /// Test a runtime that is a child process, reached by its stdin and stdout: -- COMMAND…
     #[arg(long, requires = "child", conflicts_with = "as_runtime")]
@@ -197,7 +200,7 @@ fn target(conformance: &Conformance) -> Result<Target, Failure> {
         Some((program, arguments)) => {
             Target::new(ChildConnector::new(program).args(arguments), token).pipes()
         }
-        None => Target::new(WsConnector::new(&conformance.url).map_err(Failure::usage)?, token),
+        None => Target::new(conformance.trust.connector(&conformance.url)?, token),
     };
     let target = target
         .timeout(Duration::from_secs(conformance.timeout))

@@ -7,9 +7,9 @@ use arcp::client::{Connect, ConnectError, RequestError, ResumeState};
 use arcp::proto::BearerToken;
 use arcp::stdio::ChildConnector;
 use arcp::transport::Connector;
-use arcp::ws::WsConnector;
 
 use crate::exit::{self, Failure};
+use crate::trust::Trust;
 
 #[derive(clap::Args)]
 pub(crate) struct Runtime {
@@ -21,6 +21,9 @@ pub(crate) struct Runtime {
     #[arg(long, env = "ARCP_TOKEN", hide_env_values = true)]
     token: Option<String>,
 
+    #[command(flatten)]
+    trust: Trust,
+
     /// Give up when the connection is lost, instead of making it again.
     #[arg(long)]
     no_reconnect: bool,
@@ -29,7 +32,7 @@ pub(crate) struct Runtime {
 impl Runtime {
     /// Opens a session, or resumes the one that an earlier command has left.
     pub(crate) async fn connect(&self, left: Option<ResumeState>) -> Result<Client, Failure> {
-        let connector = WsConnector::new(&self.url).map_err(Failure::usage)?;
+        let connector = self.trust.connector(&self.url)?;
         let mut connect = self.client(connector)?;
         if self.no_reconnect {
             connect = connect.without_reconnect();
@@ -52,6 +55,7 @@ impl Runtime {
 
     fn client(&self, connector: impl Connector) -> Result<Connect, Failure> {
         let token = self.token.as_deref().filter(|token| !token.is_empty());
+        let token = token.or_else(|| self.trust.instead_of_a_token());
         let Some(token) = token.map(BearerToken::from) else {
             return Err(Failure::usage("no token: set ARCP_TOKEN, or give --token"));
         };

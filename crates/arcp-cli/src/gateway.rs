@@ -29,8 +29,8 @@ pub(crate) struct Gateway {
     #[arg(long, value_name = "URL", requires = "credential_ledger")]
     litellm_url: Option<String>,
 
-    /// Say that clients reach this runtime by TLS only, which something in front of it ends. Without that, credentials are
-    /// given out to clients on this machine only (§14).
+    /// Say that clients reach this runtime by TLS only, which something in front of it ends. Without that, or --tls-cert, credentials
+    /// are given out to clients on this machine only (§14).
     #[arg(long)]
     behind_tls: bool,
 
@@ -40,12 +40,17 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
+    /// Whether clients come through something in front.
+    pub(crate) fn is_behind_tls(&self) -> bool {
+        self.behind_tls
+    }
+
     /// Says what it means to listen where others can listen too.
     pub(crate) fn warn_of(&self, address: SocketAddr) {
         if self.behind_tls || address.ip().is_loopback() {
             return;
         }
-        tracing::warn!(%address, "tokens cross the network in the clear: put TLS in front, and say --behind-tls (§4, §14)");
+        tracing::warn!(%address, "tokens cross the network in the clear: give --tls-cert and --tls-key, or put TLS in front, and say --behind-tls (§4, §14)");
         if self.fixture_gateway.is_some() || self.litellm_url.is_some() {
             tracing::warn!("credentials are given out to clients on this machine only");
         }

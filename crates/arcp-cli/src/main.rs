@@ -4,6 +4,7 @@ mod cancel;
 mod conformance;
 mod connect;
 mod credentials;
+mod edge;
 mod exit;
 mod follow;
 mod gateway;
@@ -18,6 +19,7 @@ mod signals;
 mod store;
 mod submit;
 mod tail;
+mod trust;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::routing::get;
 
+use crate::edge::{self, Edge};
 use crate::exit::{self, Failure};
 use crate::gateway::{self, Gateway};
 use crate::jwt::JwtArguments;
@@ -54,6 +54,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     jwt: JwtArguments,
+
+    #[command(flatten)]
+    edge: Edge,
 
     #[command(flatten)]
     store: StoreArguments,
@@ -139,7 +142,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
     max_jobs_per_session: usize,
 
-    /// How long a connection has to introduce itself.
+    /// How long a connection has for a TLS handshake, for the head of its request, and then to introduce itself; each by itself.
     #[arg(long, value_name = "SECS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     handshake_timeout: u64,
 
@@ -153,7 +156,7 @@ pub(crate) struct Serve {
     cancel_grace: u64,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
         Ok(number) => Ok(number),
@@ -163,12 +166,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     let signals = Signals::listen()?; // before anybody is told that there is something to stop
-    let tokens = serve.jwt.add(tokens(&serve)?)?;
+    let callers = serve.edge.callers(serve.jwt.add(tokens(&serve)?)?);
+    let tls = serve.edge.tls()?;
     let observers = observers(&serve.observe)?;
     let mut builder = Runtime::builder()
         .observation(observers)
         .identity("arcp", env!("CARGO_PKG_VERSION"))
-        .authenticator(tokens)
+        .authenticator(callers)
+        .rate_limits(serve.edge.rates())
         .models(if serve.require_model_use { ModelPolicy::Required } else { ModelPolicy::Optional })
         .quirks(serve.quirks)
         .limits(limits(&serve));
@@ -185,11 +190,20 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     // First of all, for once the store is open it is known to everybody that the last runtime is no more.
     let server = Server::bind(serve.listen.as_str()).await;
     let server = server.with_context(|| format!("cannot listen at {}", serve.listen));
-    let server = server.map_err(|error| Failure::new(exit::USAGE, error))?;
+    let mut server = server.map_err(|error| Failure::new(exit::USAGE, error))?;
+    let deadline = Duration::from_secs(serve.handshake_timeout);
+    server = serve.edge.apply(server, serve.gateway.is_behind_tls(), deadline);
+    let speaks_tls = tls.is_some();
+    if let Some(tls) = tls {
+        server = server.tls(tls.settings());
+        tls.read_again_on_hangup()?;
+    }
     let runtime = open(builder).await?;
     let address = server.local_addr()?;
-    serve.gateway.warn_of(address);
-    announce(address)?;
+    if !speaks_tls {
+        serve.gateway.warn_of(address);
+    }
+    announce(&edge::url(address, speaks_tls))?;
 
     let (stopping, patience) = (runtime.clone(), Duration::from_secs(serve.drain));
     let stop = async move {
@@ -312,7 +326,8 @@ fn tokens(serve: &Serve) -> Result<StaticTokens, Failure> {
         }
     }
     let mut tokens = known.tokens;
-    let mut none = known.principals.is_empty() && !serve.jwt.are_given();
+    let mut none =
+        known.principals.is_empty() && !serve.jwt.are_given() && !serve.edge.lets_certificates_in();
     if serve.dev_token {
         let token = dev_token()?;
         writeln!(std::io::stderr(), "token of the principal dev: {}", token.expose())?;
@@ -320,7 +335,7 @@ fn tokens(serve: &Serve) -> Result<StaticTokens, Failure> {
         none = false;
     }
     if none {
-        let message = "nobody could get in: give --token TOKEN=PRINCIPAL, --token-file FILE, --dev-token or --jwt-issuer URL";
+        let message = "nobody could get in: give --token TOKEN=PRINCIPAL, --token-file FILE, --dev-token, --jwt-issuer URL or --client-cert-principal";
         return Err(Failure::usage(message));
     }
     Ok(tokens)
@@ -383,8 +398,8 @@ fn dev_token() -> Result<BearerToken, Failure> {
 }
 
 /// One line that a script can wait for.
-fn announce(address: SocketAddr) -> Result<(), Failure> {
-    Ok(writeln!(std::io::stderr(), "listening on ws://{address}/arcp")?)
+fn announce(url: &str) -> Result<(), Failure> {
+    Ok(writeln!(std::io::stderr(), "listening on {url}")?)
 }
 
 /// Waits for SIGINT or SIGTERM, or for the runtime to stop by itself. A second signal ends the program at once.

@@ -46,3 +46,25 @@ impl Signals {
         self.0.recv().await;
     }
 }
+
+/// SIGINT, or Ctrl-C. From when it is made that does not end the program by itself any more, and each one is heard.
+pub(crate) struct Interrupts(
+    #[cfg(unix)] tokio::signal::unix::Signal,
+    #[cfg(windows)] tokio::signal::windows::CtrlC,
+);
+
+impl Interrupts {
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        #[cfg(unix)]
+        let listen = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+        #[cfg(windows)]
+        let listen = tokio::signal::windows::ctrl_c();
+        let listen = listen.context("signals cannot be listened to");
+        listen.map(Self).map_err(|error| Failure::new(exit::JOB, error))
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}

@@ -38,6 +38,18 @@ impl Incoming {
         })
     }
 
+    /// Whether it asks for a job.
+    pub fn is_submit(&self) -> bool {
+        matches!(&self.0, Ok(Received { message: Ok(Message::JobSubmit(_)), .. }))
+    }
+
+    pub(crate) fn request_id(&self) -> Option<&MessageId> {
+        match &self.0 {
+            Ok(received) => Some(&received.envelope.id),
+            Err(unreadable) => unreadable.request_id.as_ref(),
+        }
+    }
+
     /// A frame that was no text.
     pub fn binary(bytes: usize) -> Self {
         Self(Err(Unreadable {

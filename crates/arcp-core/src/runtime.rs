@@ -63,6 +63,7 @@ use self::idempotency::Keys;
 use self::job::Job;
 use self::lend::Borrowed;
 use self::provision::Provision;
+use self::requests::Request;
 use self::session::Next;
 use self::sessions::Sessions;
 use self::timers::{Timer, Timers};
@@ -232,6 +233,31 @@ impl Runtime {
             }
             Some(Phase::Closing) | None => {}
         }
+    }
+
+    /// A request that is refused before it is looked at, such as one that comes too soon after others. Unlike a frame that is not
+    /// handed in, it is answered, and it shows that its peer is there. What a connection says before it carries a session is nothing
+    /// that can be refused so: it is ignored.
+    pub fn handle_refused(
+        &mut self,
+        now: Now,
+        connection_key: ConnectionKey,
+        incoming: &Incoming,
+        error: ErrorPayload,
+    ) {
+        let connection = self.connections.by_key_mut(connection_key);
+        let Some(connection) = connection.filter(|connection| !connection.is_closing()) else { return };
+        (connection.heard, connection.carried) = (now.monotonic, now.monotonic);
+        let Some(session) = connection.session() else { return };
+        self.drop_old_token(session, None);
+        let request = Request { connection: connection_key, session, id: incoming.request_id().cloned() };
+        self.refuse(now, &request, error, None);
+    }
+
+    /// Whose session a connection carries, once it is open.
+    pub fn principal_of(&self, connection_key: ConnectionKey) -> Option<&Principal> {
+        let session = self.connections.by_key(connection_key)?.session()?;
+        self.sessions.by_key(session).map(|session| &session.principal)
     }
 
     /// A frame could not be read, and nothing after it can be. The peer is told, and the connection closed; its session

@@ -8,6 +8,8 @@ use arcp_proto::{BearerToken, Digest};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use crate::visitor::Visitor;
+
 /// Tells whose bearer token this is.
 ///
 /// The client learns only that its token is not valid, never why. An implementation must take the same time for a token
@@ -26,6 +28,20 @@ pub trait Authenticator: Send + Sync + 'static {
         &self,
         token: &BearerToken,
     ) -> impl Future<Output = Result<Caller, AuthenticationError>> + Send;
+
+    /// The same, with who shows the token: for authenticators that look at the address, at a client certificate, or at what
+    /// something in front has found out. This is what a runtime asks; if nothing is said, it is [`authenticate`](Self::authenticate).
+    ///
+    /// # Errors
+    /// Those of [`authenticate`](Self::authenticate).
+    fn authenticate_visitor(
+        &self,
+        token: &BearerToken,
+        visitor: &Visitor,
+    ) -> impl Future<Output = Result<Caller, AuthenticationError>> + Send {
+        let _ = visitor;
+        self.authenticate(token)
+    }
 }
 
 /// A fixed list of bearer tokens. Only their digests are kept, and every one is compared each time.
@@ -74,6 +90,7 @@ pub(crate) trait ErasedAuthenticator: Send + Sync + 'static {
     fn authenticate_boxed<'a>(
         &'a self,
         token: &'a BearerToken,
+        visitor: &'a Visitor,
     ) -> BoxFuture<'a, Result<Caller, AuthenticationError>>;
 }
 
@@ -81,8 +98,9 @@ impl<A: Authenticator> ErasedAuthenticator for A {
     fn authenticate_boxed<'a>(
         &'a self,
         token: &'a BearerToken,
+        visitor: &'a Visitor,
     ) -> BoxFuture<'a, Result<Caller, AuthenticationError>> {
-        self.authenticate(token).boxed()
+        self.authenticate_visitor(token, visitor).boxed()
     }
 }
 

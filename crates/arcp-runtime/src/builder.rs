@@ -15,6 +15,7 @@ use crate::agent::{Agent, ErasedAgent};
 use crate::authenticator::{Anonymous, Authenticator, ErasedAuthenticator};
 use crate::credentials::{CredentialLedger, CredentialProvisioner};
 use crate::driver::Credentials;
+use crate::rates::{RateLimits, Rates};
 use crate::runtime::Runtime;
 use crate::store::{MemoryStore, Store};
 
@@ -37,6 +38,7 @@ pub struct RuntimeBuilder<Authentication = Unauthenticated> {
     credentials: Option<Credentials>,
     behind_tls: bool,
     quirks: QuirkPolicy,
+    rates: RateLimits,
     agents: Vec<(String, Arc<dyn ErasedAgent>)>,
     defaults: Vec<String>,
     state: PhantomData<Authentication>,
@@ -79,6 +81,7 @@ impl RuntimeBuilder<Unauthenticated> {
             credentials: None,
             behind_tls: false,
             quirks: QuirkPolicy::default(),
+            rates: RateLimits::none(),
             agents: Vec::new(),
             defaults: Vec::new(),
             state: PhantomData,
@@ -110,7 +113,7 @@ impl Dangerous {
 impl<Authentication> RuntimeBuilder<Authentication> {
     fn authenticated(self, authenticator: Arc<dyn ErasedAuthenticator>) -> RuntimeBuilder<Authenticated> {
         let Self { identity, limits, store, observation, models, .. } = self;
-        let Self { credentials, behind_tls, quirks, agents, defaults, .. } = self;
+        let Self { credentials, behind_tls, quirks, rates, agents, defaults, .. } = self;
         RuntimeBuilder {
             identity,
             limits,
@@ -121,6 +124,7 @@ impl<Authentication> RuntimeBuilder<Authentication> {
             credentials,
             behind_tls,
             quirks,
+            rates,
             agents,
             defaults,
             state: PhantomData,
@@ -198,6 +202,13 @@ impl<Authentication> RuntimeBuilder<Authentication> {
         self
     }
 
+    /// How often a principal may ask; as often as it likes, if nothing is said.
+    #[must_use]
+    pub fn rate_limits(mut self, rates: RateLimits) -> Self {
+        self.rates = rates;
+        self
+    }
+
     /// Where the runtime keeps what must be there after a restart; a [`MemoryStore`] if nothing is said.
     #[must_use]
     pub fn store(mut self, store: impl Store) -> Self {
@@ -246,7 +257,8 @@ impl RuntimeBuilder<Authenticated> {
             let features = config.features.iter().cloned();
             config.features = features.chain([Feature::ProvisionedCredentials]).collect();
         }
-        Ok(Runtime::start(config, agents, self.authenticator, self.store, self.credentials))
+        let door = (self.authenticator, Rates::new(self.rates));
+        Ok(Runtime::start(config, agents, door, self.store, self.credentials))
     }
 }
 

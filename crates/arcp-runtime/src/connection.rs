@@ -7,15 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use arcp_core::Incoming;
 use arcp_core::runtime::{BrokenFrame, Close, ConnectionKey, Transmit};
-use arcp_transport::{BoxTransport, CloseCode, CloseFrame, Frame, Peer, TransportError};
+use arcp_core::{Incoming, Principal};
+use arcp_transport::{BoxTransport, CloseCode, CloseFrame, Frame, TransportError};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::driver::Driver;
+use crate::visitor::Visitor;
 
 /// Frames that are taken from the machine at a time.
 const TAKE: usize = 64;
@@ -60,9 +61,9 @@ impl Drop for Connected {
 }
 
 /// Carries a connection until either side is through with it.
-pub(crate) async fn serve(driver: Arc<Driver>, transport: BoxTransport, peer: Peer) {
+pub(crate) async fn serve(driver: Arc<Driver>, transport: BoxTransport, visitor: Visitor) {
     driver.opened().await;
-    let (key, signals) = driver.connect(peer.secure);
+    let (key, signals) = driver.connect(visitor);
     let connected = Connected { driver, key, signals };
     let (mut sink, stream) = transport.split();
     let (goodbye, deadline) = {
@@ -125,6 +126,7 @@ enum Goodbye {
 
 async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> End {
     let Connected { driver, key, signals } = connected;
+    let mut principal: Option<Principal> = None; // once there is a session, and somebody asks
     loop {
         if !driver.with(|machine, _| machine.wants_frames(*key)) {
             signals.read.notified().await;
@@ -149,6 +151,18 @@ async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> E
                 return End::Closing;
             }
         };
+        if let Some(rates) = driver.rates() {
+            if principal.is_none() {
+                principal = driver.with(|machine, _| machine.principal_of(*key).cloned());
+            }
+            if let Some(principal) = &principal {
+                rates.wait(principal).await;
+                if let Some(error) = rates.refusal(principal, &incoming) {
+                    driver.with(|machine, now| machine.handle_refused(now, *key, &incoming, error));
+                    continue;
+                }
+            }
+        }
         if driver.receive(*key, incoming) {
             signals.answer.store(true, Ordering::Relaxed);
         }

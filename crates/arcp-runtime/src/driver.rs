@@ -28,11 +28,16 @@ use crate::clock::Clock;
 use crate::connection::Signals;
 use crate::credentials::{CredentialLedger, Custody, ErasedProvisioner};
 use crate::job::{JobControl, supervise};
+use crate::rates::Rates;
 use crate::runtime::Health;
 use crate::store::{Epoch, Opened, Store, StoreError};
+use crate::visitor::Visitor;
 
 /// Who issues credentials, and who knows of them.
 pub(crate) type Credentials = (Arc<dyn ErasedProvisioner>, Arc<dyn CredentialLedger>);
+
+/// Who is let in, and how often they may ask.
+pub(crate) type Door = (Arc<dyn ErasedAuthenticator>, Option<Rates>);
 
 /// Tells whether a delegated job begins.
 pub(crate) type Begun = oneshot::Receiver<Result<(), NotDelegated>>;
@@ -44,6 +49,7 @@ pub(crate) struct Driver {
     clock: Clock,
     agents: HashMap<ResolvedAgent, Arc<dyn ErasedAgent>>,
     authenticator: Arc<dyn ErasedAuthenticator>,
+    rates: Option<Rates>,
     store: Arc<dyn Store>,
     custody: Option<Arc<Custody>>,
     /// Tells the timer task that it has to wake earlier.
@@ -92,6 +98,8 @@ struct Link {
     signals: Arc<Signals>,
     /// Finds out whose token it is. Nobody wants to know once the connection is gone.
     authentication: Option<AbortHandle>,
+    /// Who it is, for whoever finds that out; gone once the session is open.
+    visitor: Option<Visitor>,
 }
 
 /// Who waits for a delegated job: to begin, if it is not to have its credentials first, and to end.
@@ -109,7 +117,7 @@ impl Driver {
     pub(crate) fn new(
         machine: Machine,
         agents: HashMap<ResolvedAgent, Arc<dyn ErasedAgent>>,
-        authenticator: Arc<dyn ErasedAuthenticator>,
+        (authenticator, rates): Door,
         store: Arc<dyn Store>,
         credentials: Option<Credentials>,
     ) -> Arc<Self> {
@@ -129,6 +137,7 @@ impl Driver {
             clock: Clock::start(),
             agents,
             authenticator,
+            rates,
             store,
             earlier: Notify::new(),
             custody: credentials.map(|(provisioner, ledger)| {
@@ -165,6 +174,11 @@ impl Driver {
         }
         self.follow(&mut state);
         result
+    }
+
+    /// How often principals may ask, where that is limited.
+    pub(crate) fn rates(&self) -> Option<&Rates> {
+        self.rates.as_ref()
     }
 
     /// Takes a frame that has come in over a connection. Tells whether there is something to write to it now: whoever reads a
@@ -311,11 +325,12 @@ impl Driver {
         self.tasks.close();
     }
 
-    pub(crate) fn connect(&self, secure: bool) -> (ConnectionKey, Arc<Signals>) {
+    pub(crate) fn connect(&self, visitor: Visitor) -> (ConnectionKey, Arc<Signals>) {
         self.with_state(|state, now| {
-            let key = state.machine.handle_connected(now, secure);
+            let key = state.machine.handle_connected(now, visitor.peer().secure);
             let signals = Arc::new(Signals::default());
-            state.links.insert(key, Link { signals: Arc::clone(&signals), authentication: None });
+            let link = Link { signals: Arc::clone(&signals), authentication: None, visitor: Some(visitor) };
+            state.links.insert(key, link);
             (key, signals)
         })
     }
@@ -442,15 +457,24 @@ impl Driver {
         let (Some(driver), Some(link)) = (self.this.upgrade(), state.links.get_mut(&connection)) else {
             return;
         };
+        let Some(visitor) = link.visitor.clone() else { return };
         let task = self.tasks.spawn_on(
             async move {
-                let answer = async { driver.authenticator.authenticate_boxed(&token).await };
+                let answer = async { driver.authenticator.authenticate_boxed(&token, &visitor).await };
                 let answer = AssertUnwindSafe(answer).catch_unwind().await;
                 let outcome = answer.unwrap_or_else(|_| {
                     tracing::error!("authenticator panicked");
                     Err(AuthenticationError::Unavailable)
                 });
-                driver.with(|machine, now| machine.handle_authenticated(now, connection, outcome));
+                drop(visitor); // before the session is open, for then it is to be gone
+                driver.with_state(|state, now| {
+                    state.machine.handle_authenticated(now, connection, outcome);
+                    if state.machine.principal_of(connection).is_some()
+                        && let Some(link) = state.links.get_mut(&connection)
+                    {
+                        link.visitor = None;
+                    }
+                });
             },
             &self.executor,
         );

@@ -48,9 +48,11 @@ pub mod fs;
 pub mod http;
 mod job;
 mod operation;
+mod rates;
 mod result;
 mod runtime;
 pub mod store;
+mod visitor;
 
 pub use agent::{Agent, FnAgent, RestartPolicy, agent_fn};
 pub use agent_error::AgentError;
@@ -64,6 +66,8 @@ pub use builder::{Authenticated, BuildError, Dangerous, RuntimeBuilder, Unauthen
 pub use context::{EmitError, JobContext, Stopped};
 pub use delegate::{Child, ChildEnd, ChildError, Delegate, DelegateError};
 pub use operation::{OperationError, Reserved};
+pub use rates::{Rate, RateError, RateLimits};
 pub use result::ResultWriter;
 pub use runtime::{Health, Runtime};
 pub use store::{MemoryStore, Store, StoreError};
+pub use visitor::Visitor;

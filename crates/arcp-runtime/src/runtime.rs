@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use arcp_core::Drawn;
 use arcp_core::runtime::{Config, ResolvedAgent, Runtime as Machine};
-use arcp_transport::{BoxTransport, Listener, Peer};
+#[cfg(doc)]
+use arcp_transport::Peer;
+use arcp_transport::{BoxTransport, Listener};
 use tokio::task::AbortHandle;
 
 use crate::agent::ErasedAgent;
-use crate::authenticator::ErasedAuthenticator;
 use crate::builder::{RuntimeBuilder, Unauthenticated};
 use crate::clock;
 use crate::connection;
 use crate::credentials::OutstandingCredentials;
-use crate::driver::{Credentials, Driver};
+use crate::driver::{Credentials, Door, Driver};
 use crate::store::{Store, StoreError};
+use crate::visitor::Visitor;
 
 /// How long [`Runtime::shutdown`] waits for connections to be closed and agents to be gone.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,12 +70,12 @@ impl Runtime {
     pub(crate) fn start(
         config: Config,
         agents: HashMap<ResolvedAgent, Arc<dyn ErasedAgent>>,
-        authenticator: Arc<dyn ErasedAuthenticator>,
+        door: Door,
         store: Arc<dyn Store>,
         credentials: Option<Credentials>,
     ) -> Self {
         let machine = Machine::new(config, Box::new(Drawn::from(clock::fill_random)));
-        let driver = Driver::new(machine, agents, authenticator, store, credentials);
+        let driver = Driver::new(machine, agents, door, store, credentials);
         let opener = Arc::clone(&driver);
         tokio::spawn(async move { opener.open_store().await });
         if let Some(custody) = driver.custody() {
@@ -86,15 +88,21 @@ impl Runtime {
     }
 
     /// Serves one connection until either side is through with it. Credentials are sent over it only if its peer is
-    /// [`secure`](Peer::secure), or the runtime is [behind TLS](RuntimeBuilder::behind_tls).
+    /// [`secure`](Peer::secure), or the runtime is [behind TLS](RuntimeBuilder::behind_tls). A [`Peer`] is a visitor of whom no
+    /// more is known.
     ///
     /// The sessions and jobs that the connection carried live on when this returns, and when its future is dropped. The
     /// future does not keep the runtime alive.
-    pub fn serve(&self, transport: BoxTransport, peer: Peer) -> impl Future<Output = ()> + Send + use<> {
+    pub fn serve<V: Into<Visitor>>(
+        &self,
+        transport: BoxTransport,
+        visitor: V,
+    ) -> impl Future<Output = ()> + Send + use<V> {
         let driver = Arc::clone(&self.0.driver);
+        let visitor = visitor.into();
         async move {
             let tasks = driver.tasks().clone();
-            tasks.track_future(connection::serve(driver, transport, peer)).await;
+            tasks.track_future(connection::serve(driver, transport, visitor)).await;
         }
     }
 
@@ -114,7 +122,7 @@ impl Runtime {
             let (transport, peer) = accepted?;
             tracing::debug!(?peer, "connection accepted");
             let driver = Arc::clone(&self.0.driver);
-            self.0.driver.tasks().spawn(connection::serve(driver, transport, peer));
+            self.0.driver.tasks().spawn(connection::serve(driver, transport, peer.into()));
         }
     }
 

@@ -141,6 +141,9 @@ impl WsConnector {
                 target: self.address.shown.clone(),
                 status: response.status().as_u16(),
             }),
+            Err(tungstenite::Error::Io(source)) if tls::is_refusal(&source) => {
+                Err(tls::handshake_failed(&self.address.target(), source))
+            }
             Err(tungstenite::Error::Io(source)) => {
                 Err(ConnectError::Unreachable { target: self.address.target(), source })
             }

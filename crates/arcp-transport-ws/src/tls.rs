@@ -1,10 +1,12 @@
-//! TLS for clients: the default configuration, and what a TLS failure means. Servers bring their own
-//! `rustls::ServerConfig`, since only they know where their certificate is.
+//! TLS: the default configuration of clients, configurations that are read from files, and what a TLS failure means. Servers
+//! bring their own `rustls::ServerConfig`, since only they know where their certificate is; [`server`] reads one.
+
+mod files;
 
 use std::{io, sync::Arc};
 
 use arcp_transport::ConnectError;
-use rustls::{CertificateError, ClientConfig, Error, crypto::aws_lc_rs};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error, crypto::aws_lc_rs};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 /// A client configuration that trusts the certificate authorities that this machine trusts, with TLS
@@ -24,6 +26,13 @@ pub fn system_roots() -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(config))
 }
 
+#[cfg(feature = "server")]
+pub use files::server;
+pub use files::{FileError, FileProblem, Identity, client};
+#[cfg(feature = "server")]
+#[doc(no_inline)]
+pub use rustls::ServerConfig;
+
 /// No configuration for TLS could be made.
 pub(crate) fn no_roots(target: &str, source: Error) -> ConnectError {
     ConnectError::Tls {
@@ -31,6 +40,13 @@ pub(crate) fn no_roots(target: &str, source: Error) -> ConnectError {
         advice: "this machine trusts no certificate authority, install its ca-certificates",
         source: source.into(),
     }
+}
+
+/// Whether the peer has refused the TLS handshake. With TLS 1.3 that may come once the handshake is done on this side, as where the
+/// certificate of a client is not good.
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
+    matches!(cause, Some(Error::AlertReceived(_)))
 }
 
 /// The TLS handshake failed.
@@ -52,6 +68,19 @@ pub(crate) fn handshake_failed(target: &str, source: io::Error) -> ConnectError 
             }
             _ => "its certificate is not acceptable",
         },
+        Some(Error::AlertReceived(AlertDescription::CertificateRequired)) => {
+            "it asks for a client certificate, and none was shown"
+        }
+        Some(Error::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::DecryptError,
+        )) => "it does not accept the client certificate",
         Some(Error::InvalidMessage(_)) => "it does not speak TLS on that port, try ws://",
         _ => "check that it speaks TLS on that port, ws:// is without",
     };

@@ -7,6 +7,7 @@ mod authority;
 mod axum;
 mod bad_input;
 mod credentials;
+mod edge;
 #[cfg(unix)]
 mod files;
 mod jobs;

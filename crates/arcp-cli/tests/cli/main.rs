@@ -11,3 +11,4 @@ mod serve;
 mod stdio;
 mod store;
 mod submit;
+mod tls;

@@ -12,13 +12,24 @@ pub(crate) struct Serving {
 
 pub(crate) fn arcp() -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("arcp"));
-    command.env_remove("ARCP_TOKEN").env_remove("ARCP_URL").env_remove("RUST_LOG").stdin(Stdio::null());
+    command.env_remove("ARCP_TOKEN").env_remove("ARCP_URL").env_remove("RUST_LOG");
+    command
+        .env_remove("ARCP_CA")
+        .env_remove("ARCP_CLIENT_CERT")
+        .env_remove("ARCP_CLIENT_KEY")
+        .stdin(Stdio::null());
     command
 }
 
+/// A runtime that knows alice by a token.
 pub(crate) fn serve(arguments: &[&str]) -> Serving {
+    serve_only(&[&["--token", "s3cret=alice"], arguments].concat())
+}
+
+/// A runtime that knows nobody but by the arguments.
+pub(crate) fn serve_only(arguments: &[&str]) -> Serving {
     let mut child = arcp()
-        .args(["serve", "--listen", "127.0.0.1:0", "--fixtures", "--token", "s3cret=alice"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--fixtures"])
         .args(if arguments.contains(&"--store") { &[][..] } else { &["--store", "memory"] })
         .args(arguments)
         .stderr(Stdio::piped())

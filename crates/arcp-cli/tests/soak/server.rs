@@ -90,6 +90,7 @@ impl Server {
                 "1",
             ])
             .args(["--job-retention", "10", "--idempotency-window", "10"])
+            .args(["--max-connections-per-address", "100000"]) // honest and hostile have one address
             .arg("--token-file")
             .arg(directory.join("tokens"))
             .arg("--store")

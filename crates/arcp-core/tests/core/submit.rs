@@ -1,8 +1,10 @@
 //! Submitting (§7.1, §7.5, §11, §12): the answer in full, and refusals that touch nothing but their request.
 
 use arcp_core::Incoming;
+use arcp_proto::{ErrorCode, ErrorPayload};
 use serde_json::{Value, json};
 
+use crate::features::join_with;
 use crate::host::{Host, seconds};
 use crate::peer::{message, types};
 
@@ -346,4 +348,54 @@ fn limits_beyond_the_end_of_time_are_taken() {
     peer.hears_nothing(&mut host);
     host.succeed(&job);
     assert_eq!(peer.hears_one(&mut host)["type"], "job.result");
+}
+
+#[test]
+fn what_is_refused_before_it_is_looked_at_is_answered_and_changes_nothing() {
+    let mut host = Host::new();
+    let mut alice = host.join("alice");
+    let refused = |host: &mut Host, key, request: &Value| {
+        let incoming = Incoming::text(request.to_string());
+        assert!(incoming.is_submit());
+        let now = host.now();
+        let error = ErrorPayload::new(ErrorCode::InternalError, "too soon");
+        host.machine.handle_refused(now, key, &incoming, error);
+        host.settle();
+    };
+    let keyed = json!({ "agent": "echo", "idempotency_key": "k" });
+    refused(&mut host, alice.key, &message("early", "job.submit", keyed.clone()));
+    let refusal = alice.hears_refusal(&mut host, "early", "INTERNAL_ERROR");
+    assert_eq!((&refusal["payload"]["retryable"], refusal.get("job_id")), (&json!(true), None));
+    alice.submits(&mut host, keyed);
+    assert_eq!(types(&alice.hears(&mut host)), ["job.accepted"], "its key is free");
+    assert_eq!(host.machine.principal_of(alice.key).map(ToString::to_string).as_deref(), Some("alice"));
+
+    // Who has no session is told nothing.
+    let silent = host.connect();
+    refused(&mut host, silent.key, &message("early", "job.submit", json!({ "agent": "echo" })));
+    silent.hears_nothing(&mut host);
+    assert!(host.machine.principal_of(silent.key).is_none());
+    assert!(!Incoming::text(message("m", "session.list_jobs", json!({})).to_string()).is_submit());
+    assert!(!Incoming::text("{").is_submit());
+}
+
+#[test]
+fn who_is_refused_all_the_time_is_there_all_the_same() {
+    let mut host = Host::new();
+    let (alice, _) = join_with(&mut host, json!(["heartbeat"]));
+    for _ in 0..10 {
+        host.wait(seconds(25));
+        let incoming = Incoming::text(message("m", "job.submit", json!({ "agent": "echo" })).to_string());
+        let now = host.now();
+        host.machine.handle_refused(
+            now,
+            alice.key,
+            &incoming,
+            ErrorPayload::new(ErrorCode::InternalError, "no"),
+        );
+        host.settle();
+    }
+    assert_eq!(alice.close_code(&host), None);
+    host.wait(seconds(61));
+    assert_eq!(alice.close_code(&host), Some(4408));
 }

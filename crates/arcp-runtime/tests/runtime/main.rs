@@ -10,6 +10,7 @@ mod ends;
 mod family;
 mod flow;
 mod peer;
+mod rates;
 mod restart;
 mod store;
 

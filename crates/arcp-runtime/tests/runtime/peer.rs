@@ -1,6 +1,6 @@
 //! A client made by hand, over a link in memory.
 
-use arcp_runtime::Runtime;
+use arcp_runtime::{Runtime, Visitor};
 use arcp_transport::memory::{self, MemoryTransport};
 use arcp_transport::{CloseCode, Frame};
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -14,8 +14,13 @@ pub(crate) struct Peer {
 impl Peer {
     /// Connects, and says nothing.
     pub(crate) fn connect(runtime: &Runtime, capacity: usize) -> Self {
+        Self::visit(runtime, capacity, arcp_transport::Peer::LOCAL)
+    }
+
+    /// The same as somebody.
+    pub(crate) fn visit(runtime: &Runtime, capacity: usize, visitor: impl Into<Visitor>) -> Self {
         let (link, theirs) = memory::pair(capacity);
-        tokio::spawn(runtime.serve(Box::pin(theirs), arcp_transport::Peer::LOCAL));
+        tokio::spawn(runtime.serve(Box::pin(theirs), visitor.into()));
         Self { link, said: 0 }
     }
 
@@ -32,8 +37,20 @@ impl Peer {
         peer
     }
 
+    /// Opens a session with another token.
+    pub(crate) async fn open_as(runtime: &Runtime, token: &str) -> Self {
+        let mut peer = Self::connect(runtime, 64);
+        peer.hello_with(token).await;
+        peer.receive_type("session.welcome").await;
+        peer
+    }
+
     pub(crate) async fn hello(&mut self) {
-        let auth = json!({ "scheme": "bearer", "token": "t" });
+        self.hello_with("t").await;
+    }
+
+    async fn hello_with(&mut self, token: &str) {
+        let auth = json!({ "scheme": "bearer", "token": token });
         self.say("session.hello", json!({ "auth": auth, "capabilities": {} }), &Value::Null).await;
     }
 

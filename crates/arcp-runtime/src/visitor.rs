@@ -1,0 +1,54 @@
+//! Who stands at the door: what is known of a connection before anything is said over it. Whether they may come in is for an
+//! [`Authenticator`](crate::Authenticator).
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use arcp_transport::Peer;
+
+/// A connection that has not been authenticated: its peer, and what it came with, such as the request that asked for it.
+///
+/// It is let go of once its session is open, or with its connection, and so can hold what a connection is to count for until
+/// then.
+#[derive(Clone)]
+pub struct Visitor {
+    peer: Peer,
+    request: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Visitor {
+    /// Somebody of whom no more is known than the link knows.
+    pub fn new(peer: Peer) -> Self {
+        Self { peer, request: None }
+    }
+
+    /// Somebody who came with a request. `arcp-axum` gives the `http::request::Parts` of the upgrade.
+    #[must_use]
+    pub fn with_request<T: Send + Sync + 'static>(self, request: T) -> Self {
+        Self { request: Some(Arc::new(request)), ..self }
+    }
+
+    /// Who is at the other end, as far as the link knows.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// What the connection came with, if that is a `T`.
+    pub fn request<T: 'static>(&self) -> Option<&T> {
+        self.request.as_deref()?.downcast_ref()
+    }
+}
+
+impl From<Peer> for Visitor {
+    fn from(peer: Peer) -> Self {
+        Self::new(peer)
+    }
+}
+
+impl fmt::Debug for Visitor {
+    /// Shows nothing of a request, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visitor").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
