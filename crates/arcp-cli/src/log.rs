@@ -59,7 +59,11 @@ pub(crate) fn begin(
     if voice == Voice::Screen && terminal {
         return Ok(());
     }
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // Where stderr is gone, telling of that would be a panic in the middle of whatever was logged.
+        .log_internal_errors(false);
     match format {
         LogFormat::Pretty => log.with_ansi(terminal).init(),
         LogFormat::Json => log.json().init(),

@@ -59,8 +59,9 @@ struct Arguments {
 enum Command {
     /// Host agents over WebSocket.
     ///
-    /// Each option can be set by a variable, ARCP_SERVE_LISTEN for --listen, with one value a line where it is repeatable, and but
-    /// for tokens in the table [serve] of arcp.toml: listen = "127.0.0.1:7777". Paths there are relative to the file.
+    /// Each option can be set by a variable, such as ARCP_SERVE_LISTEN for --listen; one that is repeatable has one value a line.
+    /// Each but --token and --dev-token can be set in the table [serve] of arcp.toml, such as listen = "127.0.0.1:7777"; paths are
+    /// relative to that file.
     Serve(Box<serve::Serve>),
     /// Submit a job, follow it, and print its result.
     Submit(submit::Submit),

@@ -248,6 +248,28 @@ mod tests {
     }
 
     #[test]
+    fn the_file_in_the_documentation_is_one() {
+        let page = include_str!("../../../docs/settings.md");
+        let text = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let settings = Settings { path: Some("there/arcp.toml".into()), file: parse(text).unwrap() };
+        assert!(settings.place(Some("here")).unwrap().has_token() && settings.log_format().is_some());
+        let mut command = <crate::Arguments as clap::CommandFactory>::command();
+        let typed = command.clone().try_get_matches_from(["arcp", "serve"]).unwrap();
+        let added = serve::add(&mut command, typed.subcommand().unwrap().1, &settings).unwrap();
+        let added: Vec<_> = added.arguments.iter().map(|argument| argument.to_str().unwrap()).collect();
+        let due = [
+            "--fixtures",
+            "--listen=127.0.0.1:7777",
+            "--observe=operator=alice",
+            "--observe=operator=bob",
+            "--resume-window=900",
+            "--store=there/arcp.db",
+            "--token-file=there/tokens",
+        ];
+        assert_eq!(added, due);
+    }
+
+    #[test]
     fn profiles_have_nothing_of_each_other() {
         let file = parse("url = 'ws://a'\ntoken-env = 'A'\n[profile.b]\nurl = 'ws://b'").unwrap();
         let settings = Settings { path: None, file };

@@ -33,7 +33,8 @@ impl Show {
         match self {
             Self::Lines => {
                 let mut accepted = serde_json::to_value(accepted)?;
-                accepted["credentials"].as_array_mut().into_iter().flatten().for_each(redact);
+                let credentials = accepted.get_mut("credentials").and_then(Value::as_array_mut);
+                credentials.into_iter().flatten().for_each(redact);
                 line("accepted", accepted)
             }
             Self::Text { gauges, .. } => {

@@ -4,6 +4,8 @@
 mod follow;
 mod format;
 mod model;
+#[cfg(test)]
+mod picture;
 mod terminal;
 mod tree;
 mod view;
@@ -43,13 +45,17 @@ pub(crate) struct Top {
 }
 
 const KEYS: &str = "\
-Keys: ↑ ↓ or k j select a job, PgUp PgDn g G go further; enter shows the events of the selected job, and esc
-closes them; c cancels it, after a question; / shows only jobs that have a text in their agent, state or id;
-q quits, and no job ends of that.
+Keys:
+  ↑ ↓ k j    select a job; PgUp, PgDn, g and G go further
+  enter      show the events of the selected job; esc closes them
+  c          cancel it, after a question; it must have been left by `arcp submit --detach`
+  /          show only jobs with a text in their agent, state or id; esc shows all
+  q          quit; no job ends of that
 
-States: P pending, R running, S success, E error, C cancelled, T timed out. The events of 32 jobs are followed at
-a time, and of a few more that were opened, where the runtime lets that be. A job can be cancelled here that was
-left by `arcp submit --detach`.";
+States: P pending, R running, S success, E error, C cancelled, T timed out.
+
+The events of 32 jobs are followed at a time, and of a few more that were opened, where the runtime \
+lets that be.";
 
 /// How many inputs wait. Whoever tells more than can be taken waits, and so does the runtime.
 const WAITING: usize = 1_024;

@@ -400,3 +400,6 @@ impl Watched {
         self.events.push_back(escaped(&event.to_string(), EVENT_CHARACTERS));
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

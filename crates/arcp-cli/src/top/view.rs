@@ -229,3 +229,6 @@ fn columns(width: u16, ids: u16) -> &'static [(&'static str, u16)] {
     let count = (0..=COLUMNS.len()).rev().find(fits).unwrap_or(0);
     &COLUMNS[..count]
 }
+
+#[cfg(test)]
+mod tests;
