@@ -24,8 +24,6 @@ struct Terminal {
 
 struct Shown {
     parser: vt100::Parser,
-    /// Everything that was written, as it was.
-    raw: Vec<u8>,
     over: bool,
 }
 
@@ -47,8 +45,7 @@ impl Terminal {
         let mut reader = pair.master.try_clone_reader().unwrap();
         let keys = pair.master.take_writer().unwrap();
         let size = |length| NonZeroU16::new(length).unwrap();
-        let shown =
-            Shown { parser: vt100::Parser::new(size(rows), size(columns), 0), raw: Vec::new(), over: false };
+        let shown = Shown { parser: vt100::Parser::new(size(rows), size(columns), 0), over: false };
         let shown = Arc::new((Mutex::new(shown), Condvar::new()));
         let writer = shown.clone();
         std::thread::spawn(move || {
@@ -57,7 +54,6 @@ impl Terminal {
                 let read = reader.read(&mut bytes).unwrap_or(0); // the terminal is gone with the program
                 let mut shown = writer.0.lock().unwrap();
                 shown.parser.process(&bytes[..read]);
-                shown.raw.extend_from_slice(&bytes[..read]);
                 shown.over = read == 0;
                 writer.1.notify_all();
                 if read == 0 {
@@ -98,11 +94,14 @@ impl Terminal {
     fn restored(mut self) -> u32 {
         let code = self.child.wait().unwrap().exit_code();
         let mut shown = self.shown.0.lock().unwrap();
-        while !shown.over && String::from_utf8_lossy(&shown.raw).matches("\u{1b}[?1049l").count() == 0 {
+        let taken = |shown: &Shown| {
+            let screen = shown.parser.screen();
+            screen.alternate_screen() || screen.hide_cursor()
+        };
+        while !shown.over && taken(&shown) {
             shown = self.shown.1.wait(shown).unwrap();
         }
-        let screen = shown.parser.screen();
-        assert!(!screen.alternate_screen() && !screen.hide_cursor(), "the terminal is not as it was");
+        assert!(!taken(&shown), "the terminal is not as it was");
         let modes = self.master.get_termios().unwrap();
         assert!(format!("{:?}", modes.local_flags).contains("ICANON"), "{modes:?}");
         code
