@@ -11,6 +11,7 @@ use futures_util::future::{Fuse, FutureExt};
 use crate::connect::request_failure;
 use crate::exit::{self, Failure};
 use crate::show::Show;
+use crate::signals::Interrupts;
 
 /// What an interrupt does to the job.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,7 @@ pub(crate) async fn follow(
     show: &mut Show,
     interrupt: Interrupt,
 ) -> Result<(), Failure> {
+    let mut interrupts = Interrupts::listen()?; // before anything of the job is shown
     let mut state = client.state();
     let mut cancelling = pin!(Fuse::terminated());
     let mut interrupted = false;
@@ -40,7 +42,7 @@ pub(crate) async fn follow(
                 show.state(state, interrupt == Interrupt::Cancels)?;
                 continue;
             }
-            _ = tokio::signal::ctrl_c() => {
+            () = interrupts.next() => {
                 if interrupted || interrupt == Interrupt::StopsWatching {
                     show.note(&format!("job {} is left running", job.id()))?;
                     return Err(Failure::silent(exit::INTERRUPTED));

@@ -46,3 +46,27 @@ impl Signals {
         self.0.recv().await;
     }
 }
+
+/// SIGINT alone, or Ctrl-C. From when it is made that does not end the program by itself any more.
+pub(crate) struct Interrupts {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+    #[cfg(windows)]
+    signal: tokio::signal::windows::CtrlC,
+}
+
+impl Interrupts {
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        #[cfg(unix)]
+        let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+        #[cfg(windows)]
+        let signal = tokio::signal::windows::ctrl_c();
+        let signal = signal.context("signals cannot be listened to");
+        Ok(Self { signal: signal.map_err(|error| Failure::new(exit::JOB, error))? })
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        self.signal.recv().await;
+    }
+}
