@@ -114,6 +114,7 @@ fn measure(case: &Case, programs: &Path) -> Result<Sample> {
         Store::Sqlite => directory.path().join("arcp.db"),
     };
     let mut serve = Command::new(programs.join("arcp"));
+    serve.env("ARCP_CONFIG", "");
     serve.args(["serve", "--fixtures", "--listen", "127.0.0.1:0", "--token", "s3cret=bench", "--store"]);
     serve.arg(store).args(["--max-sessions-per-principal", "20000"]);
     serve.args(["--max-connections-per-address", "20000"]).args(case.serve);

@@ -14,6 +14,7 @@ mod fuzz;
 mod instructions;
 mod layers;
 mod markdown;
+mod picture;
 mod readme;
 mod run;
 mod sim;
@@ -52,6 +53,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// The Autobahn test suite against both ends of a WebSocket link
     Autobahn(autobahn::Options),
+    /// Write docs/top.svg, a picture of `arcp top`, from jobs that really ran
+    Picture(picture::Options),
     /// Write README.md from the front page of crates/arcp/src/lib.rs
     Readme(readme::Options),
 }
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Instructions(options) => instructions::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Autobahn(options) => autobahn::run(&options),
+        Command::Picture(options) => picture::run(&options),
         Command::Readme(options) => readme::run(&options),
     };
     match outcome {

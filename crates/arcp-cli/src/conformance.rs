@@ -9,30 +9,28 @@ use std::time::Duration;
 use anyhow::Context;
 use arcp::stdio::ChildConnector;
 use arcp_conformance::{
-    AT_A_TIME, Case, ClientCommands, Level, Outcome, Run, Target, client_cases, report, runtime_cases,
-    test_client, test_runtime,
+    AT_A_TIME, Case, ClientCommands, Level, Outcome, Run, Target, Untestable, client_cases, report,
+    runtime_cases, test_client, test_runtime,
 };
 
+use crate::connect::Endpoint;
 use crate::exit::{self, Failure};
+use crate::settings::variable;
 use crate::trust::Trust;
 
 #[derive(clap::Args)]
 pub(crate) struct Conformance {
-    /// The runtime to test. Most cases drive the fixture agents that `arcp serve --fixtures` hosts.
-    #[arg(long, env = "ARCP_URL", default_value = "ws://127.0.0.1:7777/arcp")]
-    url: String,
+    #[command(flatten)]
+    pub(crate) endpoint: Endpoint,
 
-    /// The bearer token. Anybody on this machine can read it in the list of processes: prefer the variable.
-    #[arg(long, env = "ARCP_TOKEN", hide_env_values = true)]
-    token: Option<String>,
-
-    /// The bearer token of a second principal, who may not see what the first one does. Without it some cases are not run.
-    #[arg(long, env = "ARCP_TOKEN_B", hide_env_values = true)]
+    /// The bearer token of a second principal, who may not see what the first one does [env: ARCP_TOKEN_B]. Without it some
+    /// cases are not run.
+    #[arg(long)]
     token_b: Option<String>,
 
-    /// The bearer token of a third principal, who may observe what the first one does (`arcp serve --observe`). Without it some cases
-    /// are not run.
-    #[arg(long, env = "ARCP_TOKEN_OBSERVER", hide_env_values = true)]
+    /// The bearer token of a third principal, who may observe what the first one does (`arcp serve --observe`) [env:
+    /// ARCP_TOKEN_OBSERVER]. Without it some cases are not run.
+    #[arg(long)]
     token_observer: Option<String>,
 
     #[command(flatten)]
@@ -40,10 +38,10 @@ pub(crate) struct Conformance {
 
     /// Test a runtime that is a child process, reached by its stdin and stdout: -- COMMAND…
     #[arg(long, requires = "child", conflicts_with = "as_runtime")]
-    stdio: bool,
+    pub(crate) stdio: bool,
 
     /// Test a client: be the runtime that it connects to.
-    #[arg(long, requires = "commands")]
+    #[arg(long)]
     as_runtime: bool,
 
     #[command(flatten)]
@@ -88,7 +86,7 @@ pub(crate) struct Conformance {
 struct Client {
     /// Submits a job, follows it to its end, prints its result and nothing else on stdout, and exits with 0 if it succeeded: {agent} and
     /// {input} (JSON).
-    #[arg(long, value_name = "COMMAND", group = "commands", requires = "as_runtime")]
+    #[arg(long, value_name = "COMMAND", requires = "as_runtime")]
     submit: Option<String>,
 
     /// The same, and shows each event of kind log once, with its message, on stderr.
@@ -132,6 +130,16 @@ enum Format {
 #[derive(Clone, Debug)]
 struct Destination(Format, Option<PathBuf>);
 
+impl Destination {
+    /// Fails if nothing could be written there, which is better known before the cases are played than after. What is there stays.
+    fn check(&self) -> Result<(), Failure> {
+        let Some(file) = &self.1 else { return Ok(()) };
+        let open = fs::OpenOptions::new().append(true).create(true).open(file);
+        let open = open.with_context(|| format!("--report: {} cannot be written", file.display()));
+        open.map(drop).map_err(|error| Failure::new(exit::USAGE, error))
+    }
+}
+
 fn destination(text: &str) -> Result<Destination, String> {
     let path = Path::new(text);
     let (word, file) = match path.extension().and_then(|extension| extension.to_str()) {
@@ -149,27 +157,49 @@ fn destination(text: &str) -> Result<Destination, String> {
     Ok(Destination(format, file))
 }
 
+impl Conformance {
+    /// Whether it is about a runtime somewhere.
+    pub(crate) fn connects(&self) -> bool {
+        !self.list && !self.as_runtime
+    }
+}
+
 pub(crate) async fn run(conformance: Conformance) -> Result<(), Failure> {
     let cases = cases(&conformance)?;
     if conformance.list {
         for Case { id, level, title, .. } in &cases {
-            let line = writeln!(std::io::stdout(), "{id:<16} {level:<7} {title}");
-            line.map_err(|error| Failure::new(exit::JOB, error))?;
+            writeln!(std::io::stdout(), "{id:<16} {level:<7} {title}")?;
         }
         return Ok(());
     }
+    if conformance.as_runtime && conformance.client.submit.is_none() {
+        return Err(Failure::usage("--as-runtime: say what runs the client: --submit COMMAND"));
+    }
+    conformance.report.iter().try_for_each(Destination::check)?;
     let at_a_time = usize::try_from(conformance.at_a_time).unwrap_or(AT_A_TIME);
     let run = if conformance.as_runtime {
         test_client(&commands(&conformance)?, &cases, at_a_time, tell).await
     } else {
         test_runtime(&target(&conformance)?, &cases, at_a_time, tell).await
     };
-    let run = run.map_err(|error| Failure::new(exit::CONNECTION, error))?;
+    let (run, untestable) = match run {
+        Ok(run) => (run, None),
+        Err(why) => (nothing_run(&cases, &why), Some(Failure::new(exit::CONNECTION, why))),
+    };
     for Destination(format, file) in &conformance.report {
         write(&run, format, file.as_deref())?;
     }
+    if let Some(failure) = untestable {
+        return Err(failure);
+    }
     let _ = writeln!(std::io::stderr(), "{}", report::summary(&run)); // if stderr is gone there is nobody to tell
     if run.failures().next().is_some() { Err(Failure::silent(exit::JOB)) } else { Ok(()) }
+}
+
+/// What is reported of a peer that could not be tested: whoever reads reports is to find why.
+fn nothing_run(cases: &[Case], why: &Untestable) -> Run {
+    let not_run = |case: &Case| (case.clone(), Outcome::NotRun(why.to_string()));
+    Run { peer: "a peer that could not be tested".to_owned(), outcomes: cases.iter().map(not_run).collect() }
 }
 
 /// The cases that are asked for.
@@ -194,25 +224,33 @@ fn is_within(id: &str, wanted: &str) -> bool {
 }
 
 fn target(conformance: &Conformance) -> Result<Target, Failure> {
-    let token = conformance.token.as_deref().filter(|token| !token.is_empty());
-    let token = token.ok_or_else(|| Failure::usage("no token: set ARCP_TOKEN, or give --token"))?;
+    let token = conformance.endpoint.token()?;
     let target = match conformance.child.split_first() {
         Some((program, arguments)) => {
             Target::new(ChildConnector::new(program).args(arguments), token).pipes()
         }
-        None => Target::new(conformance.trust.connector(&conformance.url)?, token),
+        None => Target::new(conformance.trust.connector(conformance.endpoint.url())?, token),
     };
     let target = target
         .timeout(Duration::from_secs(conformance.timeout))
         .patience(Duration::from_secs(conformance.patience));
-    let target = match &conformance.token_b {
-        Some(other) if !other.is_empty() => target.other_principal(other),
-        _ => target,
+    let target = match other_token(&conformance.token_b, "ARCP_TOKEN_B")? {
+        Some(other) => target.other_principal(other.as_str()),
+        None => target,
     };
-    Ok(match &conformance.token_observer {
-        Some(observer) if !observer.is_empty() => target.observer(observer),
-        _ => target,
+    Ok(match other_token(&conformance.token_observer, "ARCP_TOKEN_OBSERVER")? {
+        Some(observer) => target.observer(observer.as_str()),
+        None => target,
     })
+}
+
+/// The token of another principal, as it was typed or from a variable.
+fn other_token(typed: &Option<String>, name: &str) -> Result<Option<String>, Failure> {
+    let token = match typed {
+        Some(token) => Some(token.clone()),
+        None => variable(name)?,
+    };
+    Ok(token.filter(|token| !token.is_empty()))
 }
 
 fn commands(conformance: &Conformance) -> Result<ClientCommands, Failure> {
@@ -249,9 +287,11 @@ fn write(run: &Run, format: &Format, file: Option<&Path>) -> Result<(), Failure>
         Format::Markdown => format!("# {}\n\n{}", run.peer, report::markdown(&[(&run.peer, run)])),
         Format::Json => format!("{:#}\n", report::json(run)),
     };
-    let written = match file {
-        Some(file) => fs::write(file, text).with_context(|| format!("{} cannot be written", file.display())),
-        None => std::io::stdout().write_all(text.as_bytes()).context("stdout cannot be written"),
+    let Some(file) = file else {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        return Ok(out.flush()?);
     };
+    let written = fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()));
     written.map_err(|error| Failure::new(exit::USAGE, error))
 }

@@ -9,17 +9,95 @@ use arcp::stdio::ChildConnector;
 use arcp::transport::Connector;
 
 use crate::exit::{self, Failure};
+use crate::settings::{Settings, variable};
 use crate::trust::Trust;
+
+/// Where a runtime is if nobody says.
+const DEFAULT_URL: &str = "ws://127.0.0.1:7777/arcp";
+
+/// Which runtime, and as whom.
+///
+/// The environment is read here and not by clap, whose messages on usage would show what a variable gives as if it had to be typed.
+#[derive(clap::Args, Default)]
+pub(crate) struct Endpoint {
+    /// The runtime [env: ARCP_URL] [default: ws://127.0.0.1:7777/arcp]
+    #[arg(long)]
+    url: Option<String>,
+
+    /// The bearer token [env: ARCP_TOKEN]. Anybody on this machine can read it in the list of processes: prefer the variable, or
+    /// token-file in arcp.toml.
+    #[arg(long)]
+    token: Option<String>,
+
+    /// The url and the token of [profile.NAME] in arcp.toml, rather than those at its top [env: ARCP_PROFILE]. As a flag it comes
+    /// before the other variables.
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+}
+
+impl Endpoint {
+    /// Takes what was not typed from the environment and from the file.
+    ///
+    /// The token of a file is sent to the runtime that the file names beside it, and to no other.
+    pub(crate) fn settle(&mut self, settings: &Settings) -> Result<(), Failure> {
+        let typed = self.profile.is_some();
+        let profile = match self.profile.take() {
+            Some(name) => Some(name),
+            None => variable("ARCP_PROFILE")?,
+        };
+        let place = settings.place(profile.as_deref())?;
+        let known = place.url.as_deref().unwrap_or(DEFAULT_URL);
+        let url = match self.url.take().or_else(|| place.url.clone().filter(|_| typed)) {
+            Some(url) => url,
+            None => variable("ARCP_URL")?.unwrap_or_else(|| known.to_owned()),
+        };
+        let belongs = url == known;
+        let mut token = self.token.take();
+        if token.is_none() && typed && belongs {
+            token = place.token()?;
+        }
+        if token.is_none() {
+            token = variable("ARCP_TOKEN")?;
+        }
+        if token.is_none() && belongs {
+            token = place.token()?;
+        }
+        if token.is_none() && place.has_token() {
+            return Err(Failure::usage(format!(
+                "no token for {url}: the one in {place} is for {known}; set ARCP_TOKEN, or add a profile for this url"
+            )));
+        }
+        (self.url, self.token) = (Some(url), token);
+        Ok(())
+    }
+
+    /// Takes what was not typed from the environment alone.
+    pub(crate) fn settle_without_file(&mut self) -> Result<(), Failure> {
+        if self.url.is_none() {
+            self.url = variable("ARCP_URL")?;
+        }
+        if self.token.is_none() {
+            self.token = variable("ARCP_TOKEN")?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.url.as_deref().unwrap_or(DEFAULT_URL)
+    }
+
+    pub(crate) fn token(&self) -> Result<&str, Failure> {
+        let token = self.token.as_deref().filter(|token| !token.is_empty());
+        token.ok_or_else(|| {
+            Failure::usage("no token: set ARCP_TOKEN, give --token, or name a token-file in arcp.toml")
+        })
+    }
+}
 
 #[derive(clap::Args)]
 pub(crate) struct Runtime {
-    /// The runtime.
-    #[arg(long, env = "ARCP_URL", default_value = "ws://127.0.0.1:7777/arcp")]
-    pub(crate) url: String,
-
-    /// The bearer token. Anybody on this machine can read it in the list of processes: prefer the variable.
-    #[arg(long, env = "ARCP_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    #[command(flatten)]
+    pub(crate) endpoint: Endpoint,
 
     #[command(flatten)]
     trust: Trust,
@@ -30,9 +108,13 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
+    pub(crate) fn url(&self) -> &str {
+        self.endpoint.url()
+    }
+
     /// Opens a session, or resumes the one that an earlier command has left.
     pub(crate) async fn connect(&self, left: Option<ResumeState>) -> Result<Client, Failure> {
-        let connector = self.trust.connector(&self.url)?;
+        let connector = self.trust.connector(self.url())?;
         let mut connect = self.client(connector)?;
         if self.no_reconnect {
             connect = connect.without_reconnect();
@@ -54,11 +136,11 @@ impl Runtime {
     }
 
     fn client(&self, connector: impl Connector) -> Result<Connect, Failure> {
-        let token = self.token.as_deref().filter(|token| !token.is_empty());
-        let token = token.or_else(|| self.trust.instead_of_a_token());
-        let Some(token) = token.map(BearerToken::from) else {
-            return Err(Failure::usage("no token: set ARCP_TOKEN, or give --token"));
+        let token = match self.endpoint.token() {
+            Ok(token) => token,
+            Err(missing) => self.trust.instead_of_a_token().ok_or(missing)?,
         };
+        let token = BearerToken::from(token);
         Ok(Client::connect(connector, token).identity("arcp", env!("CARGO_PKG_VERSION")))
     }
 }

@@ -14,6 +14,18 @@ pub(crate) const CONNECTION: u8 = 3;
 /// Interrupted, as a shell says it: 128 and SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 
+/// The same for whoever reads `--help`.
+pub(crate) const CODES: &str = "\
+Exit codes:
+  0    it is done
+  1    a job ended in an error, a case failed, the runtime refused, or output cannot be written
+  2    the command line, or what it names, is wrong
+  3    the runtime could not be reached, or the connection was lost
+  130  interrupted
+
+Flags come before the environment, and that before the file: --config, ARCP_CONFIG, or arcp.toml in the user's \
+configuration directory, and never one in the current directory. An empty ARCP_CONFIG is for no file.";
+
 /// Why the program ends without success.
 #[derive(Debug)]
 pub(crate) struct Failure {

@@ -29,7 +29,7 @@ pub(crate) struct Jobs {
     pub(crate) json: bool,
 
     #[command(flatten)]
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
 }
 
 fn status(text: &str) -> Result<JobStatus, String> {

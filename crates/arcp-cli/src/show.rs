@@ -33,7 +33,8 @@ impl Show {
         match self {
             Self::Lines => {
                 let mut accepted = serde_json::to_value(accepted)?;
-                accepted["credentials"].as_array_mut().into_iter().flatten().for_each(redact);
+                let credentials = accepted.get_mut("credentials").and_then(Value::as_array_mut);
+                credentials.into_iter().flatten().for_each(redact);
                 line("accepted", accepted)
             }
             Self::Text { gauges, .. } => {
@@ -185,6 +186,27 @@ pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// The same for a screen that is drawn: what cannot be seen, or would change how the rest is read, is shown as what it is, and
+/// the text ends after so many characters.
+pub(crate) fn escaped(text: &str, most: usize) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut out = String::new();
+    for c in text.chars().take(most) {
+        match c {
+            '\n' | '\t' => out.push(' '),
+            c if hidden(c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    if text.chars().nth(most).is_some() {
+        out.push('…');
+    }
+    out
+}
+
 fn spinner() -> ProgressBar {
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(120));
@@ -271,6 +293,12 @@ mod tests {
     #[test]
     fn an_agent_cannot_steer_the_terminal() {
         assert_eq!(one_line("a\u{1b}[2Jb\r\nc\u{7}"), "a [2Jb  c ");
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_shown_as_what_it_is() {
+        assert_eq!(escaped("a\u{1b}[2J\u{202e}b\nc", 100), "a\\u{1b}[2J\\u{202e}b c");
+        assert_eq!(escaped("abc", 2), "ab…");
     }
 
     #[test]

@@ -58,14 +58,14 @@ pub(crate) struct Submit {
 
     /// Start a runtime as a child process and speak with it over its pipes; it ends with this program.
     #[arg(long, requires = "command", conflicts_with = "detach")]
-    stdio: bool,
+    pub(crate) stdio: bool,
 
     /// The runtime to start with --stdio, such as `-- arcp serve --stdio --fixtures --token TOKEN=me`.
     #[arg(last = true, value_name = "COMMAND", requires = "stdio")]
     command: Vec<OsString>,
 
     #[command(flatten)]
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
 }
 
 pub(crate) async fn run(submit: Submit) -> Result<(), Failure> {
@@ -89,7 +89,7 @@ pub(crate) async fn run(submit: Submit) -> Result<(), Failure> {
     }
     let job = request.await.map_err(request_failure)?;
     if submit.detach {
-        return detach(client, &job, &submit.runtime.url, &mut show).await;
+        return detach(client, &job, submit.runtime.url(), &mut show).await;
     }
     show.accepted(job.accepted())?;
     let outcome = follow(&client, job, &mut show, Interrupt::Cancels).await;

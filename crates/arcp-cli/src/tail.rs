@@ -22,7 +22,7 @@ pub(crate) struct Tail {
     pub(crate) json: bool,
 
     #[command(flatten)]
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
 }
 
 pub(crate) async fn run(tail: Tail) -> Result<(), Failure> {

@@ -57,14 +57,20 @@ pub(crate) struct Total {
     total: u64,
     #[serde(default = "items")]
     units: String,
+    #[serde(default)]
+    delay_ms: u64,
 }
 
 fn items() -> String {
     "items".to_owned()
 }
 
-pub(crate) async fn progress(ctx: JobContext, Total { total, units }: Total) -> Result<Value, AgentError> {
+pub(crate) async fn progress(ctx: JobContext, input: Total) -> Result<Value, AgentError> {
+    let Total { total, units, delay_ms } = input;
     for current in 1..=total {
+        if delay_ms > 0 && current > 1 {
+            ctx.until_stopped(tokio::time::sleep(Duration::from_millis(delay_ms))).await?;
+        }
         ctx.progress(Progress::new(current).of(total).units(units.as_str())).await?;
     }
     Ok(json!({ "total": total }))

@@ -9,7 +9,7 @@
 //! | `count` | `{n, delay_ms?, size?}` | logs `event 0` … `event n-1`, each padded with `.` to `size` bytes, `delay_ms` apart; returns `{"count": n}` |
 //! | `sleep` | `{ms}` | status `sleeping`, sleeps, stops at once when cancelled; returns `{"slept_ms": ms}` |
 //! | `stubborn` | `{ms}` | status `stubborn`, ignores cancellation for `ms`; returns `null` |
-//! | `progress` | `{total, units?}` | progress from 1 to `total`; returns `{"total": total}` |
+//! | `progress` | `{total, units?, delay_ms?}` | progress from 1 to `total`, `delay_ms` apart; returns `{"total": total}` |
 //! | `stream` | `{chunks, chunk_bytes, encoding?, fail_at?}` | streams a result: chunk `i` is `chunk_bytes` times the letter `a + i mod 26`; with `fail_at: k` it fails before chunk `k` |
 //! | `kinds` | `{}` | one event of every kind, then the vendor kind `x-vendor.fixture.note`; returns `null` |
 //! | `operate` | `{operations: [{capability, target, cost?, delay_ms?}], stop_on_error?}` | asks for the authority to do each, with `tool_call` and `tool_result`, and tells its cost; returns `{"outcomes": ["ok" or a code, …]}` |

@@ -71,6 +71,13 @@
 //! ARCP_TOKEN=s3cret target/release/arcp submit echo --input '"hi"' --stdio -- target/release/arcp serve --stdio --fixtures --token s3cret=me
 //! ```
 //!
+//! What the runtime hosts is listed by `arcp agents`, and what runs there is shown by `arcp top`, live, as a tree: enter follows a job, and
+//! `c` cancels one that `arcp submit --detach` has left.
+//!
+//! ![arcp top: jobs with progress, budgets, leases and their last events](docs/top.svg)
+//!
+//! Flags can be set in the environment and in `arcp.toml` too: `docs/settings.md`. `arcp completions SHELL` prints completions.
+//!
 //! What the runtime has told anybody is kept in a file, `arcp.db` in your data directory or `--store FILE`: after a restart, also
 //! one by `kill -9`, sessions are resumed where they were, and so are listings, histories and idempotency keys. What the file has is printed,
 //! beside the runtime or after it:

@@ -2,13 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod agents;
+mod conformance;
 mod credentials;
 mod jwt;
 mod lease;
 mod observe;
 mod program;
 mod serve;
+mod settings;
 mod stdio;
 mod store;
 mod submit;
 mod tls;
+mod top;

@@ -39,6 +39,33 @@ fn a_job_that_was_left_running_is_listed_and_can_be_cancelled_again() {
     assert_eq!((&entry["job_id"], &entry["status"]), (&job.into(), &"cancelled".into()));
 }
 
+#[test]
+fn how_a_job_has_ended_is_said_and_not_what_was_wished() {
+    let (serving, home) = (serve(&[]), tempfile::tempdir().unwrap());
+    let output = with(&serving, &home, &["submit", "echo", "--detach"]).output().unwrap();
+    exits(&output, 0);
+    let job = text(&output.stdout).trim().to_owned();
+    exits(&with(&serving, &home, &["tail", &job]).output().unwrap(), 0); // until it has ended
+    let output = with(&serving, &home, &["cancel", &job]).output().unwrap();
+    exits(&output, 0);
+    assert_eq!(text(&output.stderr), format!("{job} had ended by then: success\n"));
+
+    let input = r#"{"ms":50}"#;
+    let output =
+        with(&serving, &home, &["submit", "stubborn", "--detach", "--input", input]).output().unwrap();
+    exits(&output, 0);
+    let job = text(&output.stdout).trim().to_owned();
+    let output = with(&serving, &home, &["cancel", &job]).output().unwrap();
+    exits(&output, 0);
+    let listed = with(&serving, &home, &["jobs", "--json", "--agent", "stubborn"]).output().unwrap();
+    let entry: serde_json::Value = serde_json::from_str(text(&listed.stdout).trim()).unwrap();
+    let due = match entry["status"].as_str().unwrap() {
+        "cancelled" => format!("{job} is cancelled\n"),
+        status => format!("{job} had ended by then: {status}\n"),
+    };
+    assert_eq!(text(&output.stderr), due);
+}
+
 #[cfg(unix)]
 #[test]
 fn what_is_left_is_a_secret_of_its_owner() {

@@ -12,12 +12,13 @@ pub(crate) struct Serving {
 
 pub(crate) fn arcp() -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("arcp"));
-    command.env_remove("ARCP_TOKEN").env_remove("ARCP_URL").env_remove("RUST_LOG");
-    command
-        .env_remove("ARCP_CA")
-        .env_remove("ARCP_CLIENT_CERT")
-        .env_remove("ARCP_CLIENT_KEY")
-        .stdin(Stdio::null());
+    for name in ["ARCP_TOKEN", "ARCP_URL", "ARCP_PROFILE", "ARCP_LOG", "ARCP_LOG_FORMAT", "RUST_LOG"] {
+        command.env_remove(name);
+    }
+    for name in ["ARCP_CA", "ARCP_CLIENT_CERT", "ARCP_CLIENT_KEY"] {
+        command.env_remove(name);
+    }
+    command.env("ARCP_CONFIG", "").stdin(Stdio::null()); // nothing of who runs the tests
     command
 }
 

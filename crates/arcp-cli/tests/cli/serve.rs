@@ -239,6 +239,42 @@ fn who_keeps_no_ledger_is_told_what_that_means() {
     assert!(!kept.contains("WARN"), "{kept}");
 }
 
+/// Whoever started it may have seen enough.
+#[test]
+fn it_goes_on_when_nobody_reads_its_log_any_more() {
+    let mut child = arcp()
+        .args([
+            "serve",
+            "--store",
+            "memory",
+            "--fixtures",
+            "--token",
+            "s3cret=alice",
+            "--listen",
+            "127.0.0.1:0",
+        ])
+        .env("ARCP_LOG", "debug")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let url = lines.find_map(|line| line.strip_prefix("listening on ").map(str::to_owned)).unwrap();
+    drop(lines);
+    let run = |arguments: &[&str]| {
+        let mut command = arcp();
+        command.args(arguments).args(["--url", &url, "--no-reconnect"]).env("ARCP_TOKEN", "s3cret");
+        command.output().unwrap()
+    };
+    let output = run(&["submit", "count", "--input", r#"{"n":3}"#, "--json"]);
+    exits(&output, 0);
+    let accepted = text(&output.stdout).lines().next().unwrap().to_owned();
+    let accepted: serde_json::Value = serde_json::from_str(&accepted).unwrap();
+    let output = run(&["tail", accepted["job_id"].as_str().unwrap()]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    exits(&output, 0);
+}
+
 /// What `arcp serve` says before it listens.
 fn said(arguments: &[&str]) -> String {
     let mut child = arcp()

@@ -29,6 +29,7 @@ fn json_is_one_object_a_line() {
     let types: Vec<_> = lines.iter().map(|line| line["type"].as_str().unwrap()).collect();
     assert_eq!(types, ["accepted", "event", "result"]);
     assert_eq!(lines[0]["agent"], "echo@1.0.0");
+    assert!(lines[0].get("credentials").is_none(), "{}", lines[0]);
     assert_eq!((&lines[1]["event_seq"], &lines[1]["body"]["message"]), (&1.into(), &"echo started".into()));
     assert_eq!(lines[2]["result"]["echoed"]["x"][1], 2);
     assert!(output.stderr.is_empty());

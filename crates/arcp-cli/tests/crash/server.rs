@@ -16,7 +16,12 @@ pub(crate) struct Server {
 
 pub(crate) fn arcp() -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("arcp"));
-    command.env_remove("ARCP_TOKEN").env_remove("ARCP_URL").env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+        .env("ARCP_CONFIG", "")
+        .env_remove("ARCP_TOKEN")
+        .env_remove("ARCP_URL")
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null());
     command
 }
 

@@ -8,7 +8,12 @@ use crate::python::{Running, Told, listening, python, script};
 
 fn arcp() -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("arcp"));
-    command.env_remove("ARCP_TOKEN").env_remove("ARCP_URL").env_remove("RUST_LOG").env("NO_COLOR", "1");
+    command
+        .env("ARCP_CONFIG", "")
+        .env_remove("ARCP_TOKEN")
+        .env_remove("ARCP_URL")
+        .env_remove("RUST_LOG")
+        .env("NO_COLOR", "1");
     command
 }
 

@@ -75,6 +75,7 @@ impl Server {
             _ => directory.join("store.db"),
         };
         let mut child = Command::new(assert_cmd::cargo::cargo_bin!("arcp"))
+            .env("ARCP_CONFIG", "")
             .env_remove("ARCP_TOKEN")
             .env_remove("ARCP_URL")
             .env("RUST_LOG", "warn")
