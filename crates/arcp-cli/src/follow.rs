@@ -30,17 +30,15 @@ pub(crate) async fn follow(
 ) -> Result<(), Failure> {
     let mut state = client.state();
     let mut cancelling = pin!(Fuse::terminated());
+    // One that is kept: an interrupt that comes while an event is shown is not lost, nor one that comes with the first.
+    let mut interrupts = pin!(tokio::signal::ctrl_c());
     let mut interrupted = false;
     let mut missed = false;
     loop {
         let event = tokio::select! {
-            event = job.next() => event,
-            Ok(()) = state.changed() => {
-                let state = *state.borrow_and_update();
-                show.state(state, interrupt == Interrupt::Cancels)?;
-                continue;
-            }
-            _ = tokio::signal::ctrl_c() => {
+            biased;
+            _ = &mut interrupts => {
+                interrupts.set(tokio::signal::ctrl_c());
                 if interrupted || interrupt == Interrupt::StopsWatching {
                     show.note(&format!("job {} is left running", job.id()))?;
                     return Err(Failure::silent(exit::INTERRUPTED));
@@ -54,6 +52,12 @@ pub(crate) async fn follow(
                 cancelled?;
                 continue;
             }
+            Ok(()) = state.changed() => {
+                let state = *state.borrow_and_update();
+                show.state(state, interrupt == Interrupt::Cancels)?;
+                continue;
+            }
+            event = job.next() => event,
         };
         if job.has_missed() && !missed {
             missed = true;

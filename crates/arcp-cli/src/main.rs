@@ -5,6 +5,7 @@ mod conformance;
 mod connect;
 mod credentials;
 mod exit;
+mod explain;
 mod follow;
 mod gateway;
 mod jobs;

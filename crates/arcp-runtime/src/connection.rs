@@ -125,12 +125,15 @@ enum Goodbye {
 
 async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> End {
     let Connected { driver, key, signals } = connected;
+    let mut introduced = false;
     loop {
         if !driver.with(|machine, _| machine.wants_frames(*key)) {
             signals.read.notified().await;
             continue;
         }
         let incoming = match stream.next().await {
+            // Agents look at inputs once it is known whose they are: the first frame comes before that.
+            Some(Ok(Frame::Text(text))) if introduced => Incoming::text(text).checked(driver.inventory()),
             Some(Ok(Frame::Text(text))) => Incoming::text(text),
             Some(Ok(Frame::Binary(bytes))) => Incoming::binary(bytes.len()),
             Some(Ok(Frame::Close(_))) => return End::Leaving,
@@ -149,6 +152,7 @@ async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> E
                 return End::Closing;
             }
         };
+        introduced = true;
         if driver.receive(*key, incoming) {
             signals.answer.store(true, Ordering::Relaxed);
         }

@@ -19,8 +19,10 @@
 //! | `whoami` | anything | returns what the agent is told of its job |
 //! | `rotate` | `{}` | rotates its first provisioned credential; returns `{"credential_id": <its id, or null without one>}` |
 //!
+//! | `typed` | `{count, unit?}` | shows the schema of its input, and takes no other: `count` is 1 to 9, `unit` is `m` or `s`; returns the input |
+//!
 //! All but `versioned` are there as `1.0.0`. A wrong input ends the job in `INVALID_REQUEST` with a message that names the
-//! field.
+//! field; one for `typed` becomes no job.
 //!
 //! [`FixtureGateway`] is an upstream for provisioned credentials that writes down what it is asked.
 
@@ -30,6 +32,7 @@ mod gateway;
 mod identity;
 mod stream;
 mod time;
+mod typed;
 
 use arcp_runtime::{RuntimeBuilder, agent_fn};
 
@@ -53,4 +56,5 @@ pub fn with_fixtures<A>(builder: RuntimeBuilder<A>) -> RuntimeBuilder<A> {
         .agent("versioned@2.0.0", agent_fn(identity::versioned))
         .agent("whoami@1.0.0", agent_fn(identity::whoami))
         .agent("rotate@1.0.0", agent_fn(gateway::rotate))
+        .typed_agent("typed@1.0.0", agent_fn(typed::typed))
 }

@@ -12,6 +12,8 @@ mod flow;
 mod peer;
 mod restart;
 mod store;
+#[cfg(feature = "schema")]
+mod typed;
 
 use arcp_runtime::{Authenticated, Runtime, RuntimeBuilder, StaticTokens};
 use tokio::sync::oneshot;
