@@ -18,6 +18,9 @@ use crate::driver::Credentials;
 use crate::runtime::Runtime;
 use crate::store::{MemoryStore, Store};
 
+/// What an agent works with, or why that cannot be said.
+type Contract = Result<Arc<dyn InputContract>, String>;
+
 /// All schemas of a runtime together, in bytes of JSON: every `session.welcome` carries them.
 const ALL_SCHEMA_BYTES: usize = 256 << 10;
 
@@ -41,7 +44,7 @@ pub struct RuntimeBuilder<Authentication = Unauthenticated> {
     behind_tls: bool,
     quirks: QuirkPolicy,
     agents: Vec<(String, Arc<dyn ErasedAgent>)>,
-    contracts: Vec<(String, Result<Arc<dyn InputContract>, String>)>,
+    contracts: Vec<(String, Contract)>,
     defaults: Vec<String>,
     state: PhantomData<Authentication>,
 }

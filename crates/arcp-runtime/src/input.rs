@@ -94,7 +94,8 @@ fn misfit(error: &ValidationError<'_>) -> ErrorPayload {
 
 fn refusal(path: String, mut reason: String) -> ErrorPayload {
     if reason.len() > REASON_BYTES {
-        reason.truncate(reason.floor_char_boundary(REASON_BYTES));
+        let end = (0..=REASON_BYTES).rev().find(|end| reason.is_char_boundary(*end));
+        reason.truncate(end.unwrap_or(0));
         reason.push('…');
     }
     let mut error = ErrorPayload::new(ErrorCode::InvalidRequest, format!("{path}: {reason}"));
