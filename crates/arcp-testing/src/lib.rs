@@ -1,4 +1,7 @@
-//! The fixture agents: small, exact agents that conformance runs, interop tests, load tests and demonstrations drive from
+//! What tests of agents and of clients are made of: links within a test ([`in_memory`]), either side played by a script
+//! ([`ScriptedPeer`], [`scripted_runtime`]), and the fixture agents.
+//!
+//! The fixture agents are small, exact agents that conformance runs, interop tests, load tests and demonstrations drive from
 //! outside, with nothing but the wire protocol. `arcp serve --fixtures` hosts all of them.
 //!
 //! They are ordinary agents, written against the public API of `arcp-runtime`.
@@ -30,6 +33,7 @@ mod authority;
 mod events;
 mod gateway;
 mod identity;
+mod link;
 mod stream;
 mod time;
 mod typed;
@@ -37,6 +41,7 @@ mod typed;
 use arcp_runtime::{RuntimeBuilder, agent_fn};
 
 pub use gateway::FixtureGateway;
+pub use link::{ScriptedPeer, ScriptedRuntime, in_memory, scripted_runtime};
 
 /// Adds every fixture agent to a runtime.
 #[must_use]
