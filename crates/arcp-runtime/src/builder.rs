@@ -158,7 +158,8 @@ impl<Authentication> RuntimeBuilder<Authentication> {
     /// ([`AgentInfo::schema_of`](arcp_proto::session::AgentInfo::schema_of)), and an input that does not fit becomes no job. It
     /// is refused with `INVALID_REQUEST` and the place, as `details.path`, such as `input.pages[3]`.
     ///
-    /// What fits is what the schema allows and `Input` decodes. Nothing that a schema refers to is fetched.
+    /// What fits is what the schema allows and `Input` decodes. Nothing that a schema refers to is fetched. Whoever has a session can
+    /// read it, and the doc comments of the type are in it.
     #[cfg(feature = "schema")]
     #[must_use]
     pub fn typed_agent<A>(mut self, name: impl Into<String>, agent: A) -> Self
