@@ -1,47 +1,47 @@
-//! The guides of `docs/`, compiled and run as documentation tests. They are read where they stand: nothing of them is in the
-//! documentation of this crate.
+//! The guides, compiled and run as documentation tests. They are read in `docs`, where `cargo xtask readme` writes them without the
+//! lines that only the compiler needs; nothing of them is in the documentation of this crate.
 
-#[doc = include_str!("../../../docs/auth.md")]
+#[doc = include_str!("guides/auth.md")]
 struct Auth;
 
-#[doc = include_str!("../../../docs/credentials.md")]
+#[doc = include_str!("guides/credentials.md")]
 struct Credentials;
 
-#[doc = include_str!("../../../docs/delegation.md")]
+#[doc = include_str!("guides/delegation.md")]
 struct Delegation;
 
-#[doc = include_str!("../../../docs/deployment.md")]
+#[doc = include_str!("guides/deployment.md")]
 struct Deployment;
 
-#[doc = include_str!("../../../docs/driving-the-core.md")]
+#[doc = include_str!("guides/driving-the-core.md")]
 struct DrivingTheCore;
 
-#[doc = include_str!("../../../docs/errors.md")]
+#[doc = include_str!("guides/errors.md")]
 struct Errors;
 
-#[doc = include_str!("../../../docs/getting-started.md")]
+#[doc = include_str!("guides/getting-started.md")]
 struct GettingStarted;
 
-#[doc = include_str!("../../../docs/jobs-and-events.md")]
+#[doc = include_str!("guides/jobs-and-events.md")]
 struct JobsAndEvents;
 
-#[doc = include_str!("../../../docs/leases-and-budgets.md")]
+#[doc = include_str!("guides/leases-and-budgets.md")]
 struct LeasesAndBudgets;
 
-#[doc = include_str!("../../../docs/observability.md")]
+#[doc = include_str!("guides/observability.md")]
 struct Observability;
 
-#[doc = include_str!("../../../docs/porting-from-python.md")]
+#[doc = include_str!("guides/porting-from-python.md")]
 struct PortingFromPython;
 
-#[doc = include_str!("../../../docs/sessions.md")]
+#[doc = include_str!("guides/sessions.md")]
 struct Sessions;
 
-#[doc = include_str!("../../../docs/testing.md")]
+#[doc = include_str!("guides/testing.md")]
 struct Testing;
 
-#[doc = include_str!("../../../docs/transports.md")]
+#[doc = include_str!("guides/transports.md")]
 struct Transports;
 
-#[doc = include_str!("../../../docs/vendor-extensions.md")]
+#[doc = include_str!("guides/vendor-extensions.md")]
 struct VendorExtensions;
