@@ -1,10 +1,12 @@
-//! Examples that run: `cargo run --release --example quickstart -- README.md`.
+//! Examples that run: `cargo run --release --example quickstart -- README.md`, and all others without anything after their names.
 //!
-//! | example | what it shows |
+//! | to see | run |
 //! | --- | --- |
-//! | `quickstart` | a runtime and a client, over a connection that is cut |
-//! | `axum_mount` | a runtime beside other routes, nested, and behind a handler that chooses |
-//! | `tower_layers` | a runtime behind layers that sign people in, limit addresses, log and time out |
-//! | `graceful_shutdown` | what happens to jobs and clients when a runtime stops |
-//! | `browser_origin` | which pages may reach a runtime |
-//! | `mutual_tls` | clients that are known by their certificates |
+//! | an agent, hosted | `host_agent`, `stdio_child`, `typed_agent`, `agent_versions` |
+//! | connections and processes that fail | `quickstart`, `resume_after_cut`, `resume_after_restart`, `idempotent_retry` |
+//! | looking at jobs, and ending them | `subscribe`, `list_jobs`, `cancel` |
+//! | what a job may do | `lease_violation`, `lease_expiry`, `cost_budget`, `delegation`, `provisioned_credentials`, `jwt` |
+//! | what an agent says | `streamed_result`, `vendor_events` |
+//! | agents as they are in life | `mcp_tools`, `llm_agent` |
+//! | a server of one's own | `axum_mount`, `tower_layers`, `graceful_shutdown`, `browser_origin`, `mutual_tls` |
+//! | the protocol without async | `drive_core_by_hand` |

@@ -1,5 +1,5 @@
-//! `cargo xtask readme`: README.md is the front page of the facade crate, where the compiler tests its
-//! examples. What only rustdoc understands is taken out on the way.
+//! `cargo xtask readme`: README.md is the front page of the facade crate, and the guides of `docs` are pages that stand beside it,
+//! where the compiler tests their examples. What only rustdoc understands is taken out on the way.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,44 +13,66 @@ use crate::run;
 const SOURCE: &str = "crates/arcp/src/lib.rs";
 const README: &str = "README.md";
 const TITLE: &str = "arcp";
+/// Where the guides are written, and where they are read.
+const GUIDES: &str = "crates/arcp/src/guides";
+const DOCS: &str = "docs";
+
+/// A page that is written from another one.
+struct Page {
+    path: String,
+    source: String,
+    text: String,
+}
 
 /// Whether to write or to compare.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
-    /// Write nothing, and fail when README.md is not what would be written
+    /// Write nothing, and fail when a page is not what would be written
     #[arg(long)]
     check: bool,
 }
 
-/// Writes README.md, or checks it.
+/// Writes README.md and the guides, or checks them.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if options.check {
         return check();
     }
-    fs::write(run::root().join(README), front_page()?).context(README)
-}
-
-/// Fails when README.md is not what [`run()`] would write.
-pub(crate) fn check() -> Result<()> {
-    let expected = front_page()?;
-    let found = match fs::read_to_string(run::root().join(README)) {
-        Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            bail!("{README} is missing: write it with cargo xtask readme")
-        }
-        Err(error) => return Err(error).context(README),
-    };
-    if let Some(difference) = difference(&found, &expected) {
-        bail!("{README} is not the front page of {SOURCE}: write it with cargo xtask readme\n{difference}");
+    for Page { path, text, .. } in pages()? {
+        fs::write(run::root().join(&path), text).context(path)?;
     }
     Ok(())
 }
 
-fn front_page() -> Result<String> {
-    let source = fs::read_to_string(run::root().join(SOURCE)).context(SOURCE)?;
-    let page = inner_docs(&source);
-    ensure!(!page.trim().is_empty(), "{SOURCE} has no //! lines");
-    Ok(render(&page))
+/// Fails when a page is not what [`run()`] would write.
+pub(crate) fn check() -> Result<()> {
+    for Page { path, source, text } in pages()? {
+        let found = match fs::read_to_string(run::root().join(&path)) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                bail!("{path} is missing: write it with cargo xtask readme")
+            }
+            Err(error) => return Err(error).context(path),
+        };
+        if let Some(difference) = difference(&found, &text) {
+            bail!("{path} is not what {source} says: write it with cargo xtask readme\n{difference}");
+        }
+    }
+    Ok(())
+}
+
+fn pages() -> Result<Vec<Page>> {
+    let root = run::root();
+    let front = inner_docs(&fs::read_to_string(root.join(SOURCE)).context(SOURCE)?);
+    ensure!(!front.trim().is_empty(), "{SOURCE} has no //! lines");
+    let mut pages =
+        vec![Page { path: README.to_owned(), source: SOURCE.to_owned(), text: render(&front, SOURCE) }];
+    for entry in fs::read_dir(root.join(GUIDES)).context(GUIDES)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let source = format!("{GUIDES}/{name}");
+        let text = fs::read_to_string(root.join(&source)).context(source.clone())?;
+        pages.push(Page { path: format!("{DOCS}/{name}"), text: render(&text, &source), source });
+    }
+    Ok(pages)
 }
 
 /// The text of the `//!` lines of a crate's root.
@@ -59,12 +81,12 @@ fn inner_docs(source: &str) -> String {
     lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
 }
 
-/// The whole README from the text of a front page.
+/// A whole page from the text of its source.
 ///
 /// A page without a first-level heading at its top gets a title, and its headings go one level down.
-fn render(page: &str) -> String {
+fn render(page: &str, source: &str) -> String {
     let titled = page.trim_start().starts_with("# ");
-    let mut out = format!("<!-- Written by cargo xtask readme from {SOURCE}: change it there. -->\n\n");
+    let mut out = format!("<!-- Written by cargo xtask readme from {source}: change it there. -->\n\n");
     if !titled {
         out.push_str(&format!("# {TITLE}\n\n"));
     }
@@ -197,7 +219,7 @@ mod tests {
 
     /// A page rendered, without the comment and with its own title.
     fn body(page: &str) -> String {
-        let page = render(&format!("# T\n{page}"));
+        let page = render(&format!("# T\n{page}"), SOURCE);
         page.split_once("# T\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
     }
 
@@ -209,14 +231,14 @@ mod tests {
 
     #[test]
     fn the_page_says_where_it_comes_from_and_gets_a_title() {
-        let page = render("Text.\n\n# Section\n\n```\n# hidden\n## [shown]\n```\n");
+        let page = render("Text.\n\n# Section\n\n```\n# hidden\n## [shown]\n```\n", SOURCE);
         let comment = "<!-- Written by cargo xtask readme from crates/arcp/src/lib.rs: change it there. -->";
         assert_eq!(page, format!("{comment}\n\n# arcp\n\nText.\n\n## Section\n\n```rust\n# [shown]\n```\n"));
     }
 
     #[test]
     fn a_page_with_a_title_keeps_its_headings() {
-        assert!(render("# Mine\n\n## Section\n").ends_with("-->\n\n# Mine\n\n## Section\n"));
+        assert!(render("# Mine\n\n## Section\n", SOURCE).ends_with("-->\n\n# Mine\n\n## Section\n"));
     }
 
     #[test]

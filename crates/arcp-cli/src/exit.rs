@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use arcp::client::{ConnectError, RequestError};
 
+use crate::show::one_line;
+
 /// The job ended in an error, or the runtime refused it.
 pub(crate) const JOB: u8 = 1;
 /// The command line, or what it names, is wrong.
@@ -72,7 +74,8 @@ impl Failure {
                 let _ = writeln!(std::io::stdout(), "{line}");
             }
             // If stderr is gone there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "arcp: {error:#}");
+            // What a runtime says in it must not move the cursor.
+            let _ = writeln!(std::io::stderr(), "arcp: {}", one_line(&format!("{error:#}")));
         }
         ExitCode::from(self.code)
     }

@@ -7,6 +7,7 @@ mod connect;
 mod credentials;
 mod edge;
 mod exit;
+mod explain;
 mod follow;
 mod gateway;
 mod jobs;

@@ -62,7 +62,7 @@ pub(crate) struct Serve {
     store: StoreArguments,
 
     /// Host the fixture agents: echo, count, sleep, stubborn, progress, stream, kinds, operate, delegate, rotate, fail,
-    /// versioned, whoami.
+    /// typed, versioned, whoami.
     #[arg(long)]
     fixtures: bool,
 

@@ -9,8 +9,9 @@ use arcp::proto::{BudgetAmount, Json, Lease, Timestamp, namespace};
 use arcp::{Client, Job};
 use jiff::SignedDuration;
 
-use crate::connect::{Runtime, request_failure};
+use crate::connect::Runtime;
 use crate::exit::{self, Failure};
+use crate::explain;
 use crate::follow::{Interrupt, follow};
 use crate::left;
 use crate::show::Show;
@@ -87,7 +88,7 @@ pub(crate) async fn run(submit: Submit) -> Result<(), Failure> {
     if let Some(seconds) = submit.max_runtime {
         request = request.max_runtime(Duration::from_secs(seconds));
     }
-    let job = request.await.map_err(request_failure)?;
+    let job = request.await.map_err(|error| explain::refusal(&client, &submit.agent, error))?;
     if submit.detach {
         return detach(client, &job, submit.runtime.url(), &mut show).await;
     }

@@ -192,7 +192,7 @@ impl Session {
     }
 
     fn handle_message(&mut self, now: Now, received: Received) {
-        let Received { envelope, message } = received;
+        let Received { envelope, message, .. } = received;
         let message = match message {
             Ok(message) => message,
             Err(error) => return self.handle_unreadable(&envelope, error),

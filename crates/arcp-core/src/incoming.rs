@@ -2,6 +2,8 @@
 
 use arcp_proto::{ByteString, DecodeError, Envelope, EnvelopeError, Message, MessageId};
 
+use crate::runtime::{Agents, Verdict};
+
 /// One frame as a machine takes it. Decoding needs no state, so that a driver can do it outside of its locks.
 #[derive(Debug)]
 pub struct Incoming(pub(crate) Result<Received, Unreadable>);
@@ -11,6 +13,8 @@ pub(crate) struct Received {
     pub(crate) envelope: Envelope,
     /// The payload; its error names the place in the payload.
     pub(crate) message: Result<Message, DecodeError>,
+    /// What the agent that is submitted to says of the input.
+    pub(crate) verdict: Verdict,
 }
 
 /// A frame that is no envelope.
@@ -28,7 +32,7 @@ impl Incoming {
         Self(match Envelope::decode(frame) {
             Ok(envelope) => {
                 let message = envelope.message();
-                Ok(Received { envelope, message })
+                Ok(Received { envelope, message, verdict: Verdict::default() })
             }
             Err(undecodable) => Err(Unreadable {
                 reason: undecodable.error.to_string(),
@@ -48,6 +52,16 @@ impl Incoming {
             Ok(received) => Some(&received.envelope.id),
             Err(unreadable) => unreadable.request_id.as_ref(),
         }
+    }
+
+    /// The same, with what the agent that a `job.submit` names says of its input, so that a runtime need not ask it under a lock.
+    /// The agents must be those of that runtime.
+    #[must_use]
+    pub fn checked(mut self, agents: &Agents) -> Self {
+        if let Ok(Received { message: Ok(Message::JobSubmit(submit)), verdict, .. }) = &mut self.0 {
+            *verdict = Verdict(agents.check(&submit.agent, &submit.input));
+        }
+        self
     }
 
     /// A frame that was no text.

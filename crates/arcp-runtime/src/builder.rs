@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arcp_core::lease::ModelPolicy;
 use arcp_core::quirks::QuirkPolicy;
-use arcp_core::runtime::{Agents, Config, Limits, ResolvedAgent};
+use arcp_core::runtime::{Agents, Config, InputContract, Limits, ResolvedAgent};
 use arcp_core::{ObservationPolicy, SamePrincipal};
 use arcp_proto::session::Peer;
 use arcp_proto::{AgentRef, Feature};
@@ -18,6 +18,12 @@ use crate::driver::Credentials;
 use crate::rates::{RateLimits, Rates};
 use crate::runtime::Runtime;
 use crate::store::{MemoryStore, Store};
+
+/// What an agent works with, or why that cannot be said.
+type Contract = Result<Arc<dyn InputContract>, String>;
+
+/// All schemas of a runtime together, in bytes of JSON: every `session.welcome` carries them.
+const ALL_SCHEMA_BYTES: usize = 256 << 10;
 
 /// State of a [`RuntimeBuilder`] that does not know yet how clients authenticate.
 #[derive(Debug)]
@@ -40,6 +46,7 @@ pub struct RuntimeBuilder<Authentication = Unauthenticated> {
     quirks: QuirkPolicy,
     rates: RateLimits,
     agents: Vec<(String, Arc<dyn ErasedAgent>)>,
+    contracts: Vec<(String, Contract)>,
     defaults: Vec<String>,
     state: PhantomData<Authentication>,
 }
@@ -59,6 +66,17 @@ pub enum BuildError {
     /// The version that is to be the default is not registered.
     #[error("default version {0} is not registered")]
     UnknownDefault(String),
+    /// The schema of an agent's input cannot be shown or checked.
+    #[error("agent {agent}: the schema of its input cannot be used: {reason}")]
+    InputSchema {
+        /// The agent.
+        agent: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The schemas of all inputs together are too much for a welcome.
+    #[error("schemas of inputs have {0} bytes together, which is above {ALL_SCHEMA_BYTES}")]
+    InputSchemas(usize),
     /// A limit is zero that must not be.
     #[error("limit {0} must be at least 1")]
     ZeroLimit(&'static str),
@@ -83,6 +101,7 @@ impl RuntimeBuilder<Unauthenticated> {
             quirks: QuirkPolicy::default(),
             rates: RateLimits::none(),
             agents: Vec::new(),
+            contracts: Vec::new(),
             defaults: Vec::new(),
             state: PhantomData,
         }
@@ -113,7 +132,7 @@ impl Dangerous {
 impl<Authentication> RuntimeBuilder<Authentication> {
     fn authenticated(self, authenticator: Arc<dyn ErasedAuthenticator>) -> RuntimeBuilder<Authenticated> {
         let Self { identity, limits, store, observation, models, .. } = self;
-        let Self { credentials, behind_tls, quirks, rates, agents, defaults, .. } = self;
+        let Self { credentials, behind_tls, quirks, rates, agents, contracts, defaults, .. } = self;
         RuntimeBuilder {
             identity,
             limits,
@@ -126,6 +145,7 @@ impl<Authentication> RuntimeBuilder<Authentication> {
             quirks,
             rates,
             agents,
+            contracts,
             defaults,
             state: PhantomData,
         }
@@ -136,6 +156,24 @@ impl<Authentication> RuntimeBuilder<Authentication> {
     pub fn agent(mut self, name: impl Into<String>, agent: impl Agent) -> Self {
         self.agents.push((name.into(), Arc::new(agent)));
         self
+    }
+
+    /// Hosts an agent that says what it works with: `session.welcome` shows the JSON Schema of its input
+    /// ([`AgentInfo::schema_of`](arcp_proto::session::AgentInfo::schema_of)), and an input that does not fit becomes no job. It
+    /// is refused with `INVALID_REQUEST` and the place, as `details.path`, such as `input.pages[3]`.
+    ///
+    /// What fits is what the schema allows and `Input` decodes. Nothing that a schema refers to is fetched. Whoever has a session can
+    /// read it, and the doc comments of the type are in it.
+    #[cfg(feature = "schema")]
+    #[must_use]
+    pub fn typed_agent<A>(mut self, name: impl Into<String>, agent: A) -> Self
+    where
+        A: Agent<Input: schemars::JsonSchema>,
+    {
+        let name = name.into();
+        let contract = crate::input::Typed::<A::Input>::new();
+        self.contracts.push((name.clone(), contract.map(|typed| Arc::new(typed) as Arc<dyn InputContract>)));
+        self.agent(name, agent)
     }
 
     /// Makes `name@version` what the bare name means.
@@ -237,6 +275,16 @@ impl RuntimeBuilder<Authenticated> {
                 inventory.rerun(resolved.clone());
             }
             agents.insert(resolved, agent);
+        }
+        let mut schema_bytes = 0;
+        for (name, contract) in self.contracts {
+            let resolved = resolve(&name)?;
+            let contract = contract.map_err(|reason| BuildError::InputSchema { agent: name, reason })?;
+            schema_bytes += contract.schema().len();
+            inventory.contract(resolved, contract);
+        }
+        if schema_bytes > ALL_SCHEMA_BYTES {
+            return Err(BuildError::InputSchemas(schema_bytes));
         }
         for name in self.defaults {
             if !inventory.set_default(&resolve(&name)?) {

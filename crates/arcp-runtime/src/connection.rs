@@ -127,6 +127,7 @@ enum Goodbye {
 async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> End {
     let Connected { driver, key, signals } = connected;
     let mut principal: Option<Principal> = None; // once there is a session, and somebody asks
+    let mut introduced = false;
     loop {
         if !driver.with(|machine, _| machine.wants_frames(*key)) {
             signals.read.notified().await;
@@ -163,6 +164,9 @@ async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> E
                 }
             }
         }
+        // Who has not said anything yet is not let in, and costs no agent a thought.
+        let incoming = if introduced { incoming.checked(driver.inventory()) } else { incoming };
+        introduced = true;
         if driver.receive(*key, incoming) {
             signals.answer.store(true, Ordering::Relaxed);
         }

@@ -106,8 +106,7 @@ impl Delegate {
     async fn send(self) -> Result<Child, DelegateError> {
         let agent = self.agent.parse().map_err(|error| DelegateError::Agent(self.agent, error))?;
         let input = self.input.map_err(DelegateError::Encode)?;
-        let delegation =
-            Delegation { agent, input, lease: self.lease, lease_constraints: self.lease_constraints };
+        let delegation = Delegation::new(agent, input, self.lease, self.lease_constraints);
         self.ctx.released().await;
         let (delegated, begun, end) = self.ctx.driver().delegate(self.ctx.key(), delegation)?;
         let Delegated { job, job_id, delegate_id, lease, lease_constraints, provisioning } = delegated;

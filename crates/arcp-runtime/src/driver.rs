@@ -10,8 +10,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use arcp_core::runtime::{
-    AuthenticationError, Child, ConnectionKey, Delegation, Entry, Event, JobKey, JobSpec, NotDelegated,
-    ResolvedAgent, Runtime as Machine,
+    Agents, AuthenticationError, Child, ConnectionKey, Delegation, Entry, Event, JobKey, JobSpec,
+    NotDelegated, ResolvedAgent, Runtime as Machine,
 };
 use arcp_core::{Incoming, Instant, Now};
 use arcp_proto::BearerToken;
@@ -48,6 +48,8 @@ pub(crate) struct Driver {
     this: Weak<Driver>,
     clock: Clock,
     agents: HashMap<ResolvedAgent, Arc<dyn ErasedAgent>>,
+    /// The same as the machine knows them, for what is asked of them outside of its lock.
+    inventory: Agents,
     authenticator: Arc<dyn ErasedAuthenticator>,
     rates: Option<Rates>,
     store: Arc<dyn Store>,
@@ -116,6 +118,7 @@ struct RunningJob {
 impl Driver {
     pub(crate) fn new(
         machine: Machine,
+        inventory: Agents,
         agents: HashMap<ResolvedAgent, Arc<dyn ErasedAgent>>,
         (authenticator, rates): Door,
         store: Arc<dyn Store>,
@@ -136,6 +139,7 @@ impl Driver {
             this: Weak::clone(this),
             clock: Clock::start(),
             agents,
+            inventory,
             authenticator,
             rates,
             store,
@@ -231,6 +235,7 @@ impl Driver {
         parent: JobKey,
         delegation: Delegation,
     ) -> Result<(Child, Begun, oneshot::Receiver<Arc<Entry>>), NotDelegated> {
+        let delegation = delegation.checked(&self.inventory);
         let (begun_sender, begun) = oneshot::channel();
         let (end_sender, end) = oneshot::channel();
         self.with_state(|state, now| {
@@ -238,6 +243,11 @@ impl Driver {
             state.children.insert(child.job, Waiting { begun: Some(begun_sender), end: end_sender });
             Ok((child, begun, end))
         })
+    }
+
+    /// What the runtime hosts, as the machine knows it.
+    pub(crate) fn inventory(&self) -> &Agents {
+        &self.inventory
     }
 
     pub(crate) fn custody(&self) -> Option<&Arc<Custody>> {

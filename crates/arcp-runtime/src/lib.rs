@@ -28,6 +28,9 @@
 //! An agent that reads files or fetches URLs by way of `JobContext::fs` and, with the feature `http`, `JobContext::http`
 //! keeps to its job's lease (§9.3), and its clients are told of what it does.
 //!
+//! With the feature `schema`, `RuntimeBuilder::typed_agent` shows clients the JSON Schema of an input, and has inputs checked before
+//! they become jobs.
+//!
 //! What the protocol demands is decided in `arcp-core`, by a machine without I/O. This crate owns that machine and does
 //! what it asks: it reads and writes frames, runs agents as supervised tasks, keeps time, and commits what must be kept
 //! to a [`Store`] before anybody is told of it.
@@ -46,6 +49,8 @@ mod driver;
 pub mod fs;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "schema")]
+mod input;
 mod job;
 mod operation;
 mod rates;
@@ -69,5 +74,7 @@ pub use operation::{OperationError, Reserved};
 pub use rates::{Rate, RateError, RateLimits};
 pub use result::ResultWriter;
 pub use runtime::{Health, Runtime};
+#[cfg(feature = "schema")]
+pub use schemars;
 pub use store::{MemoryStore, Store, StoreError};
 pub use visitor::Visitor;

@@ -74,8 +74,9 @@ impl Runtime {
         store: Arc<dyn Store>,
         credentials: Option<Credentials>,
     ) -> Self {
+        let inventory = config.agents.clone();
         let machine = Machine::new(config, Box::new(Drawn::from(clock::fill_random)));
-        let driver = Driver::new(machine, agents, door, store, credentials);
+        let driver = Driver::new(machine, inventory, agents, door, store, credentials);
         let opener = Arc::clone(&driver);
         tokio::spawn(async move { opener.open_store().await });
         if let Some(custody) = driver.custody() {

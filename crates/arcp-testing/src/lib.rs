@@ -1,4 +1,7 @@
-//! The fixture agents: small, exact agents that conformance runs, interop tests, load tests and demonstrations drive from
+//! What tests of agents and of clients are made of: links within a test ([`in_memory`]), either side played by a script
+//! ([`ScriptedPeer`], [`scripted_runtime`]), and the fixture agents.
+//!
+//! The fixture agents are small, exact agents that conformance runs, interop tests, load tests and demonstrations drive from
 //! outside, with nothing but the wire protocol. `arcp serve --fixtures` hosts all of them.
 //!
 //! They are ordinary agents, written against the public API of `arcp-runtime`.
@@ -19,8 +22,10 @@
 //! | `whoami` | anything | returns what the agent is told of its job |
 //! | `rotate` | `{}` | rotates its first provisioned credential; returns `{"credential_id": <its id, or null without one>}` |
 //!
+//! | `typed` | `{count, unit?}` | shows the schema of its input, and takes no other: `count` is 1 to 9, `unit` is `m` or `s`; returns the input |
+//!
 //! All but `versioned` are there as `1.0.0`. A wrong input ends the job in `INVALID_REQUEST` with a message that names the
-//! field.
+//! field; one for `typed` becomes no job.
 //!
 //! [`FixtureGateway`] is an upstream for provisioned credentials that writes down what it is asked.
 
@@ -28,12 +33,15 @@ mod authority;
 mod events;
 mod gateway;
 mod identity;
+mod link;
 mod stream;
 mod time;
+mod typed;
 
 use arcp_runtime::{RuntimeBuilder, agent_fn};
 
 pub use gateway::FixtureGateway;
+pub use link::{ScriptedPeer, ScriptedRuntime, in_memory, scripted_runtime};
 
 /// Adds every fixture agent to a runtime.
 #[must_use]
@@ -53,4 +61,5 @@ pub fn with_fixtures<A>(builder: RuntimeBuilder<A>) -> RuntimeBuilder<A> {
         .agent("versioned@2.0.0", agent_fn(identity::versioned))
         .agent("whoami@1.0.0", agent_fn(identity::whoami))
         .agent("rotate@1.0.0", agent_fn(gateway::rotate))
+        .typed_agent("typed@1.0.0", agent_fn(typed::typed))
 }

@@ -53,6 +53,29 @@
 //! # }
 //! ```
 //!
+//! ## Guides
+//!
+//! | page | what it is about |
+//! | --- | --- |
+//! | [Getting started](docs/getting-started.md) | a runtime, an agent, a client, an input that is checked |
+//! | [Sessions and resume](docs/sessions.md) | connections that are lost, clients and runtimes that are started again |
+//! | [Jobs and events](docs/jobs-and-events.md) | what agents say, results, stopping, retries, looking at jobs |
+//! | [Leases and budgets](docs/leases-and-budgets.md) | what a job may do, for how long, for how much |
+//! | [Delegation](docs/delegation.md) | agents that have others work |
+//! | [Credentials](docs/credentials.md) | keys of upstream services, one job's each |
+//! | [Authentication](docs/auth.md) | tokens, JWTs, who may see what |
+//! | [Errors](docs/errors.md) | every code, and what helps |
+//! | [Observability](docs/observability.md) | logs, health, traces |
+//! | [Deployment](docs/deployment.md) | TLS, stopping, limits, the store |
+//! | [Security](docs/security.md) | what is defended, and what peers may cost each other |
+//! | [Transports](docs/transports.md) | WebSocket, pipes, memory, your own |
+//! | [Vendor extensions](docs/vendor-extensions.md) | events, capabilities and codes of your own |
+//! | [Testing your agent](docs/testing.md) | in memory, on a paused clock, against a script |
+//! | [Porting from the Python SDK](docs/porting-from-python.md) | side by side |
+//! | [Driving the core](docs/driving-the-core.md) | the protocol without I/O |
+//!
+//! `examples/` has a short program for each thing that can be done: `cargo run --example cancel`, `mcp_tools`, `llm_agent` and others.
+//!
 //! ## The program
 //!
 //! ```sh
@@ -108,7 +131,7 @@
 //! | `client` (default) | `arcp-client` | open sessions, submit jobs, follow them |
 //! | `ws` (default) | `arcp-transport-ws` | `ws://` and `wss://` for clients; with `ws-server` for runtimes without axum |
 //! | `stdio` | `arcp-transport-stdio` | a runtime as a child process, over its pipes; with `stdio-server` for the runtime in it |
-//! | `runtime` | `arcp-runtime` | host agents; with `http`, agents fetch URLs under their leases |
+//! | `runtime` | `arcp-runtime` | host agents; with `http`, agents fetch URLs under their leases; with `schema`, inputs are checked before they are jobs |
 //! | `axum` | `arcp-axum` | mount a runtime in an axum router |
 //! | `sqlite` | `arcp-store-sqlite` | a runtime that goes on after a restart: all that it has told anybody, in one file |
 //! | `jwt` | `arcp-jwt` | let clients in by JWT, with keys that the issuer publishes; a token can cap what jobs may ask for |
@@ -132,6 +155,9 @@
 //! what it cannot.
 //!
 //! Licensed under Apache-2.0.
+
+#[cfg(doctest)]
+mod guides;
 
 pub use arcp_proto as proto;
 pub use arcp_transport as transport;

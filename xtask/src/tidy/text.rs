@@ -64,7 +64,8 @@ fn each_line(tree: &Tree, check: impl Fn(&str) -> Option<String>) -> Vec<Finding
 /// A link of one page to another file, or to a heading, leads there.
 pub(super) fn dead_link(tree: &Tree) -> Vec<Finding> {
     let mut out = Vec::new();
-    for file in tree.with_extension("md") {
+    // A guide's links are those of the page that is written from it.
+    for file in tree.with_extension("md").filter(|file| !file.path.starts_with(GUIDES)) {
         let prose = prose(&file.text);
         for link in markdown::links(&prose) {
             let (Target::Inline(target) | Target::Definition(target)) = link.target else { continue };
@@ -127,17 +128,31 @@ fn anchors(text: &str) -> Vec<String> {
     anchors.collect()
 }
 
-/// Rust in a guide is compiled: some crate has the guide as documentation, and no block opts out.
+/// Where the guides are that pages of `docs` are written from.
+const GUIDES: &str = "crates/arcp/src/guides/";
+
+fn is_guide(file: &File) -> bool {
+    file.path.starts_with("docs/") || file.path.starts_with(GUIDES)
+}
+
+/// The page that a page is written from, if it says so.
+fn written_from(text: &str) -> Option<&str> {
+    let (_, rest) = text.lines().next()?.split_once("<!-- Written by cargo xtask readme from ")?;
+    Some(rest.split_once(": change it there. -->")?.0)
+}
+
+/// Rust in a guide is compiled: some crate has the guide as documentation, or what it is written from, and no block opts out.
 pub(super) fn untested_example(tree: &Tree) -> Vec<Finding> {
     let included: Vec<_> =
         tree.rust().flat_map(|(file, source)| includes(file, &source.without_comments)).collect();
     let mut out = Vec::new();
-    for file in tree.with_extension("md").filter(|file| file.path.starts_with("docs/")) {
+    for file in tree.with_extension("md").filter(|file| is_guide(file)) {
+        let source = written_from(&file.text).unwrap_or(&file.path).to_owned();
         for (index, (_, kind)) in markdown::lines(&file.text).into_iter().enumerate() {
             let Line::Open(info) = kind else { continue };
             if markdown::is_ignored(info) && !info.is_empty() {
                 out.push(Finding::at(file, index + 1, "an ignored example is not compiled"));
-            } else if info.starts_with("rust") && !included.contains(&file.path) {
+            } else if info.starts_with("rust") && !included.contains(&source) {
                 let message =
                     "no crate includes this page as documentation, so nothing compiles its examples";
                 out.push(Finding::at(file, index + 1, message));
@@ -228,6 +243,17 @@ mod tests {
         assert_eq!(found(untested_example, &[guide, comment]), missed);
         let doc = ("crates/a/src/lib.rs", "#![doc = include_str!(\"../../../docs/a.md\")]\n");
         assert_eq!(found(untested_example, &[guide, doc]), [""; 0]);
+        let written = (
+            "docs/a.md",
+            "<!-- Written by cargo xtask readme from docs/b.md: change it there. -->\n```rust\n```\n",
+        );
+        assert_eq!(
+            found(untested_example, &[written, doc]),
+            ["docs/a.md:2"],
+            "what it is written from is not compiled"
+        );
+        let source = ("crates/a/src/lib.rs", "#![doc = include_str!(\"../../../docs/b.md\")]\n");
+        assert_eq!(found(untested_example, &[written, source]), [""; 0]);
         let ignored = ("docs/a.md", "```rust,ignore\n```\n");
         assert_eq!(found(untested_example, &[ignored, doc]), ["docs/a.md:1"]);
         assert_eq!(found(untested_example, &[("docs/b.md", "```json\n{}\n```\n")]), [""; 0]);

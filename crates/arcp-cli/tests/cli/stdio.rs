@@ -96,3 +96,22 @@ fn sigterm_ends_a_runtime_whose_stdin_is_open() {
     assert!(kill.unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[cfg(unix)]
+#[test]
+fn what_a_runtime_refuses_with_does_not_reach_the_terminal_as_it_is() {
+    let welcome =
+        r#"{"arcp":"1.1","id":"1","type":"session.welcome","session_id":"s","payload":{"capabilities":{}}}"#;
+    let error = r#"{"arcp":"1.1","id":"2","type":"session.error","session_id":"s","payload":{"code":"X","message":"\\u001b[31mred\\u009b"}}"#;
+    let script =
+        format!("read hello; echo '{welcome}'; read submit; echo '{}'; cat", error.replace("\\\\", "\\"));
+    let mut command = arcp();
+    command.args(["submit", "echo", "--stdio", "--", "bash", "-c", &script]).env("ARCP_TOKEN", "t");
+    let output = command.output().unwrap();
+    exits(&output, 1);
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.contains("[31mred") && !stderr.contains('\u{1b}') && !stderr.contains('\u{9b}'),
+        "{stderr:?}"
+    );
+}

@@ -169,3 +169,21 @@ fn an_interrupt_cancels_the_job() {
     assert_eq!(child.wait().unwrap().code(), Some(1));
     assert!(lines.last().unwrap().unwrap().contains("\"code\":\"CANCELLED\""));
 }
+
+#[test]
+fn an_input_that_an_agent_does_not_take_is_explained() {
+    let serving = serve(&[]);
+    let output = serving.submit(&["typed", "--input", r#"{"count":"s3cret-canary"}"#]).output().unwrap();
+    exits(&output, 1);
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("input.count must fit {") && stderr.contains("\"minimum\":1"), "{stderr}");
+    assert!(stderr.contains("INVALID_REQUEST: input.count: value is not of type"), "{stderr}");
+    assert!(!stderr.contains("canary") && stderr.lines().count() == 1, "{stderr}");
+    let output =
+        serving.submit(&["typed", "--json", "--input", r#"{"count":1,"unit":"h"}"#]).output().unwrap();
+    exits(&output, 1);
+    let last: serde_json::Value = serde_json::from_str(text(&output.stdout).lines().last().unwrap()).unwrap();
+    assert_eq!((&last["type"], &last["code"]), (&"failed".into(), &"INVALID_REQUEST".into()));
+    let output = serving.submit(&["typed", "--input", r#"{"count":9}"#]).output().unwrap();
+    exits(&output, 0);
+}

@@ -35,7 +35,7 @@ impl Session {
     }
 
     pub(super) fn handle_answer_to_hello(&mut self, now: Now, received: Received) {
-        let Received { envelope, message } = received;
+        let Received { envelope, message, .. } = received;
         match message {
             Ok(Message::SessionWelcome(welcome)) => {
                 let session_id = welcome.session_id.clone().or(envelope.session_id);

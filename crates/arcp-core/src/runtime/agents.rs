@@ -1,16 +1,20 @@
 //! The inventory of agents and what a reference to one means (§7.5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
 use arcp_proto::session::AgentInfo;
-use arcp_proto::{AgentName, AgentRef, AgentVersion, ErrorCode, ErrorPayload};
+use arcp_proto::{AgentName, AgentRef, AgentVersion, ErrorCode, ErrorPayload, Json};
+
+use super::input::InputContract;
 
 /// The agents of a runtime, by name and version.
 #[derive(Clone, Debug, Default)]
 pub struct Agents {
     by_name: BTreeMap<AgentName, Versions>,
     rerun: Vec<ResolvedAgent>,
+    contracts: HashMap<ResolvedAgent, Arc<dyn InputContract>>,
 }
 
 #[derive(Clone, Debug)]
@@ -99,12 +103,45 @@ impl Agents {
 
     /// The inventory as `session.welcome` shows it, by name.
     pub fn inventory(&self) -> Vec<AgentInfo> {
-        let info = |(name, versions): (&AgentName, &Versions)| AgentInfo {
+        self.by_name.iter().map(|(name, versions)| self.info(name, versions)).collect()
+    }
+
+    fn info(&self, name: &AgentName, versions: &Versions) -> AgentInfo {
+        let schema = |version: &AgentVersion| {
+            let agent = ResolvedAgent { name: name.clone(), version: version.clone() };
+            self.contracts.get(&agent).map(|contract| contract.schema().clone())
+        };
+        let others = versions.known.iter().filter(|version| **version != versions.default);
+        AgentInfo {
             name: name.to_string(),
             versions: versions.known.iter().map(AgentVersion::to_string).collect(),
             default: Some(versions.default.to_string()),
-        };
-        self.by_name.iter().map(info).collect()
+            input_schema: schema(&versions.default),
+            input_schemas: others
+                .filter_map(|version| Some((version.to_string(), schema(version)?)))
+                .collect(),
+        }
+    }
+
+    /// Has the inputs of a registered version checked before they become jobs.
+    pub fn contract(&mut self, agent: ResolvedAgent, contract: Arc<dyn InputContract>) {
+        self.contracts.insert(agent, contract);
+    }
+
+    /// What the agent that a reference means says of an input; nothing if it does not say, or there is no such agent.
+    pub fn check(&self, agent: &AgentRef, input: &Json) -> Option<Result<(), ErrorPayload>> {
+        if self.contracts.is_empty() {
+            return None;
+        }
+        self.check_resolved(&self.resolve(agent).ok()?, input)
+    }
+
+    pub(super) fn check_resolved(
+        &self,
+        agent: &ResolvedAgent,
+        input: &Json,
+    ) -> Option<Result<(), ErrorPayload>> {
+        self.contracts.get(agent).map(|contract| contract.check(input))
     }
 
     /// Has jobs of a registered version run again when the runtime was restarted meanwhile.

@@ -8,9 +8,10 @@ use arcp_proto::{
     AgentRef, DelegateId, ErrorCode, ErrorPayload, JobId, Json, Lease, LeaseConstraints, namespace,
 };
 
+use super::input::Verdict;
 use super::log::{Draft, Entry};
 use super::submit::{Order, Parent};
-use super::{Event, JobKey, Outcome, Runtime, SessionKey, StopCause};
+use super::{Agents, Event, JobKey, Outcome, Runtime, SessionKey, StopCause};
 use crate::lease::{Delegated, Denied};
 use crate::time::Now;
 
@@ -25,6 +26,22 @@ pub struct Delegation {
     pub lease: Lease,
     /// Bounds on that.
     pub lease_constraints: LeaseConstraints,
+    verdict: Verdict,
+}
+
+impl Delegation {
+    /// Asks an agent to run with an input, and whatever its lease allows.
+    pub fn new(agent: AgentRef, input: Json, lease: Lease, lease_constraints: LeaseConstraints) -> Self {
+        Self { agent, input, lease, lease_constraints, verdict: Verdict::default() }
+    }
+
+    /// The same, with what the agent says of its input, so that a runtime need not ask it under a lock. The agents must be those
+    /// of that runtime.
+    #[must_use]
+    pub fn checked(mut self, agents: &Agents) -> Self {
+        self.verdict = Verdict(agents.check(&self.agent, &self.input));
+        self
+    }
 }
 
 /// A job that was delegated.
@@ -150,7 +167,7 @@ impl Runtime {
         delegate_id: &DelegateId,
         delegation: Delegation,
     ) -> Result<(Order, Child), NotDelegated> {
-        let Delegation { agent, input, lease, lease_constraints } = delegation;
+        let Delegation { agent, input, lease, lease_constraints, verdict } = delegation;
         let parent = self.jobs.get(&parent_key).ok_or(NotDelegated::Ended)?;
         let depth_limit = self.config.limits.delegation_depth;
         if parent.depth >= depth_limit {
@@ -167,6 +184,7 @@ impl Runtime {
         let wanted = resolved.as_ref().map_or_else(|_| agent.to_string(), ToString::to_string);
         parent.authority.authorize(namespace::AGENT_DELEGATE, &wanted, now)?;
         let agent = resolved?;
+        self.check_input(&agent, &input, verdict).map_err(NotDelegated::Refused)?;
         let (owner, principal, session_id) =
             (parent.owner, parent.principal.clone(), parent.session_id.clone());
         let (trace_id, trace_context) = (parent.head.trace_id, parent.trace_context.clone());

@@ -247,7 +247,7 @@ impl Runtime {
 
 /// Reads the first message: who it is, what it can do, which session it wants back, and its token.
 fn introduction(received: Received) -> Result<(Introduction, BearerToken), Refusal> {
-    let Received { envelope, message } = received;
+    let Received { envelope, message, .. } = received;
     let invalid = |message: String| refusal(ErrorCode::InvalidRequest, message);
     let (client, auth, capabilities, resume) = match message.map_err(|error| invalid(error.to_string()))? {
         Message::SessionHello(hello) => {

@@ -39,7 +39,7 @@ impl Runtime {
                 return;
             }
         };
-        let Received { envelope, message } = received;
+        let Received { envelope, message, verdict } = received;
         let request = Request { connection, session, id: Some(envelope.id.clone()) };
         let message = match message {
             Ok(message) => message,
@@ -66,7 +66,8 @@ impl Runtime {
         }
         match message {
             Message::JobSubmit(submit) => {
-                self.submit(now, &request, submit, envelope.trace_id, envelope.extensions.trace_context());
+                let trace = (envelope.trace_id, envelope.extensions.trace_context());
+                self.submit(now, &request, submit, verdict, trace);
             }
             Message::JobCancel(cancel) => {
                 self.cancel(now, &request, envelope.job_id.or(cancel.job_id), cancel.reason)

@@ -10,6 +10,7 @@ use arcp_proto::{
 };
 
 use super::idempotency::Claim;
+use super::input::Verdict;
 use super::job::Job;
 use super::lend::Allowance;
 use super::requests::Request;
@@ -55,14 +56,14 @@ impl Runtime {
         now: Now,
         request: &Request,
         submit: Submit,
-        trace_id: Option<TraceId>,
-        trace_context: Option<TraceContext>,
+        verdict: Verdict,
+        trace: (Option<TraceId>, Option<TraceContext>),
     ) {
         let Some(principal) = self.sessions.by_key(request.session).map(|session| session.principal.clone())
         else {
             return;
         };
-        if let Err(error) = self.try_submit(now, request, submit, principal, trace_id, trace_context) {
+        if let Err(error) = self.try_submit(now, request, submit, verdict, principal, trace) {
             self.refuse(now, request, error, None);
         }
     }
@@ -72,9 +73,9 @@ impl Runtime {
         now: Now,
         request: &Request,
         mut submit: Submit,
+        verdict: Verdict,
         principal: Principal,
-        trace_id: Option<TraceId>,
-        trace_context: Option<TraceContext>,
+        (trace_id, trace_context): (Option<TraceId>, Option<TraceContext>),
     ) -> Result<(), ErrorPayload> {
         let denied = |denied: Denied| ErrorPayload::new(denied.code(), format!("payload: {denied}"));
         // Before the key is looked up: who may not ask for a job is not shown one that was, nor one that was given more.
@@ -98,6 +99,8 @@ impl Runtime {
         }
         let agent = self.config.agents.resolve(&submit.agent)?;
         check_time_limit(&submit)?;
+        // After the key: what was accepted once is not refused when it is asked for again.
+        self.check_input(&agent, &submit.input, verdict)?;
         let Some(session_id) = self.session_id(request.session) else { return Ok(()) };
         let Submit { lease_request: lease, lease_constraints: constraints, .. } = &submit;
         let authority = Authority::new(lease, constraints, self.config.models, now).map_err(denied)?;
@@ -142,6 +145,16 @@ impl Runtime {
             ErrorPayload::new(ErrorCode::InvalidRequest, error.within("payload").to_string())
         })?;
         Ok(Some((key.as_str().into(), fingerprint)))
+    }
+
+    /// Whether the agent takes the input, which may have been found out already.
+    pub(super) fn check_input(
+        &self,
+        agent: &ResolvedAgent,
+        input: &Json,
+        Verdict(verdict): Verdict,
+    ) -> Result<(), ErrorPayload> {
+        verdict.or_else(|| self.config.agents.check_resolved(agent, input)).unwrap_or(Ok(()))
     }
 
     pub(super) fn check_job_limits(

@@ -53,7 +53,7 @@ fn a_terse_welcome_with_flat_agents_is_enough() {
         panic!("not open")
     };
     assert_eq!(opened.session_id.unwrap().as_str(), "sess_of_the_envelope");
-    let plain = |name: &str| AgentInfo { name: name.to_owned(), versions: vec![], default: None };
+    let plain = |name: &str| serde_json::from_value::<AgentInfo>(json!({ "name": name })).unwrap();
     assert_eq!(opened.agents, [plain("a"), plain("b")]);
     desk.says();
     desk.submits();

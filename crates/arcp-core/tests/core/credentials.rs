@@ -360,12 +360,7 @@ fn however_a_job_ends_its_credentials_are_revoked_once() {
 }
 
 fn delegates(host: &mut Host, parent: &str, lease: Lease) -> Result<JobKey, NotDelegated> {
-    let delegation = Delegation {
-        agent: "echo".parse().unwrap(),
-        input: Json::null(),
-        lease,
-        lease_constraints: Default::default(),
-    };
+    let delegation = Delegation::new("echo".parse().unwrap(), Json::null(), lease, Default::default());
     let child = host.machine.delegate(host.now(), host.key_of(parent), delegation);
     host.settle();
     while let Some(job) = host.constraining.pop_front() {

@@ -31,12 +31,12 @@ fn delegates(
     lease: &Value,
     constraints: &Value,
 ) -> Result<Child, NotDelegated> {
-    let delegation = Delegation {
-        agent: "echo".parse().unwrap(),
-        input: Json::from(json!({ "for": "child" })),
-        lease: lease_of(lease),
-        lease_constraints: serde_json::from_value(constraints.clone()).unwrap(),
-    };
+    let delegation = Delegation::new(
+        "echo".parse().unwrap(),
+        Json::from(json!({ "for": "child" })),
+        lease_of(lease),
+        serde_json::from_value(constraints.clone()).unwrap(),
+    );
     let key = host.key_of(parent);
     let child = host.machine.delegate(host.now(), key, delegation);
     host.settle();
@@ -320,12 +320,8 @@ fn delegation_goes_as_deep_as_the_limit() {
 fn who_may_not_delegate_is_not_told_whether_there_is_such_an_agent() {
     let (mut host, _, parent) = with_parent(&json!({ "agent.delegate": ["other*"] }), &json!({}));
     let mut asks = |agent: &str| {
-        let delegation = Delegation {
-            agent: agent.parse().unwrap(),
-            input: Json::null(),
-            lease: Lease::empty(),
-            lease_constraints: Default::default(),
-        };
+        let delegation =
+            Delegation::new(agent.parse().unwrap(), Json::null(), Lease::empty(), Default::default());
         let key = host.key_of(&parent);
         code(&host.machine.delegate(host.now(), key, delegation).unwrap_err())
     };

@@ -79,12 +79,12 @@ impl Family {
     }
 
     fn delegates_lease(&mut self, parent: JobKey, lease: Lease) -> Result<JobKey, NotDelegated> {
-        let delegation = Delegation {
-            agent: "echo".parse().unwrap(),
-            input: Json::null(),
-            lease: lease.grant("agent.delegate", "*"),
-            lease_constraints: Default::default(),
-        };
+        let delegation = Delegation::new(
+            "echo".parse().unwrap(),
+            Json::null(),
+            lease.grant("agent.delegate", "*"),
+            Default::default(),
+        );
         let child = self.host.machine.delegate(self.host.now(), parent, delegation);
         self.host.settle();
         child.map(|child| {

@@ -226,12 +226,12 @@ fn what_a_job_had_delegated_ends_and_its_money_comes_back() {
     let mut alice = join(&mut host);
     let lease = json!({ "cost.budget": ["USD:5"], "agent.delegate": ["echo@*"] });
     let job = alice.starts(&mut host, json!({ "agent": "tireless", "lease_request": lease }));
-    let delegation = arcp_core::runtime::Delegation {
-        agent: "echo".parse().unwrap(),
-        input: Json::null(),
-        lease: arcp_proto::Lease::empty().grant("cost.budget", "USD:3"),
-        lease_constraints: arcp_proto::LeaseConstraints::default(),
-    };
+    let delegation = arcp_core::runtime::Delegation::new(
+        "echo".parse().unwrap(),
+        Json::null(),
+        arcp_proto::Lease::empty().grant("cost.budget", "USD:3"),
+        arcp_proto::LeaseConstraints::default(),
+    );
     let child = host.machine.delegate(host.now(), host.key_of(&job), delegation).unwrap();
     host.settle();
     let child = child.job_id.to_string();
@@ -531,12 +531,12 @@ fn money_set_aside_for_a_child_that_never_was_is_not_lost() {
     let lease = json!({ "cost.budget": ["USD:5"], "agent.delegate": ["echo@*"] });
     alice.submits(&mut host, json!({ "agent": "tireless", "lease_request": lease }));
     let job = provisioned(&mut host, Ok(Vec::new()));
-    let delegation = arcp_core::runtime::Delegation {
-        agent: "echo".parse().unwrap(),
-        input: Json::null(),
-        lease: arcp_proto::Lease::empty().grant("cost.budget", "USD:3"),
-        lease_constraints: arcp_proto::LeaseConstraints::default(),
-    };
+    let delegation = arcp_core::runtime::Delegation::new(
+        "echo".parse().unwrap(),
+        Json::null(),
+        arcp_proto::Lease::empty().grant("cost.budget", "USD:3"),
+        arcp_proto::LeaseConstraints::default(),
+    );
     assert!(host.machine.delegate(host.now(), host.key_of(&job), delegation).unwrap().provisioning);
     host.settle();
     host.crash();

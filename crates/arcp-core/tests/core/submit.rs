@@ -1,7 +1,11 @@
 //! Submitting (§7.1, §7.5, §11, §12): the answer in full, and refusals that touch nothing but their request.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use arcp_core::Incoming;
-use arcp_proto::{ErrorCode, ErrorPayload};
+use arcp_core::runtime::{InputContract, ResolvedAgent};
+use arcp_proto::{AgentRef, ErrorCode, ErrorPayload, Json};
 use serde_json::{Value, json};
 
 use crate::features::join_with;
@@ -398,4 +402,49 @@ fn who_is_refused_all_the_time_is_there_all_the_same() {
     assert_eq!(alice.close_code(&host), None);
     host.wait(seconds(61));
     assert_eq!(alice.close_code(&host), Some(4408));
+}
+
+/// Takes inputs until it is told otherwise.
+#[derive(Debug)]
+struct Moody {
+    schema: Json,
+    takes: AtomicBool,
+}
+
+impl InputContract for Moody {
+    fn schema(&self) -> &Json {
+        &self.schema
+    }
+
+    fn check(&self, _: &Json) -> Result<(), ErrorPayload> {
+        let refusal = || ErrorPayload::new(ErrorCode::InvalidRequest, "input: not now");
+        self.takes.load(Ordering::Relaxed).then_some(()).ok_or_else(refusal)
+    }
+}
+
+#[test]
+fn an_agent_that_checks_inputs_has_its_say_before_there_is_a_job_and_not_again() {
+    let moody = Arc::new(Moody { schema: Json::empty_object(), takes: AtomicBool::new(true) });
+    let contract = Arc::clone(&moody);
+    let mut host =
+        Host::with(|config| config.agents.contract("echo@1.0.0".parse().map(resolved).unwrap(), contract));
+    let peer = host.join("alice");
+    let submit = |key: &str| json!({ "agent": "echo", "input": 1, "idempotency_key": key });
+    peer.sends(&mut host, &message("1", "job.submit", submit("a")));
+    let accepted = peer.hears_one(&mut host);
+    assert_eq!(accepted["type"], "job.accepted");
+    moody.takes.store(false, Ordering::Relaxed);
+    peer.sends(&mut host, &message("2", "job.submit", submit("b")));
+    let refused = peer.hears_one(&mut host);
+    assert_eq!((&refused["type"], &refused["payload"]["request_id"]), (&json!("session.error"), &json!("2")));
+    assert_eq!(refused["payload"]["message"], "input: not now");
+    peer.sends(&mut host, &message("3", "job.submit", submit("a")));
+    assert_eq!(peer.hears_one(&mut host)["job_id"], accepted["job_id"], "it was accepted once");
+    moody.takes.store(true, Ordering::Relaxed);
+    peer.sends(&mut host, &message("4", "job.submit", submit("b")));
+    assert_eq!(peer.hears_one(&mut host)["type"], "job.accepted", "a refusal takes no key");
+}
+
+fn resolved(agent: AgentRef) -> ResolvedAgent {
+    ResolvedAgent { name: agent.name, version: agent.version.unwrap() }
 }

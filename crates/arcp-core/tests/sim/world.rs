@@ -261,12 +261,8 @@ impl World {
     fn delegate(&mut self) {
         let Some(job) = self.running() else { return };
         let lease = if self.below(2) == 0 { delegating("echo").lease_request } else { Lease::empty() };
-        let delegation = Delegation {
-            agent: "echo".parse().unwrap(),
-            input: Json::null(),
-            lease,
-            lease_constraints: LeaseConstraints::default(),
-        };
+        let delegation =
+            Delegation::new("echo".parse().unwrap(), Json::null(), lease, LeaseConstraints::default());
         let key = self.host.key_of(&job);
         if self.host.machine.delegate(self.host.now(), key, delegation).is_ok() {
             self.history.push_str("a job delegates\n");

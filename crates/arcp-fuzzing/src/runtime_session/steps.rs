@@ -252,12 +252,8 @@ impl Life {
             _ => Lease::empty(),
         };
         let agent = one(bytes, &["echo", "tireless", "versioned@1.0.0", "absent"]);
-        let delegation = Delegation {
-            agent: agent.parse().expect("an agent"),
-            input: Json::null(),
-            lease,
-            lease_constraints: Default::default(),
-        };
+        let delegation =
+            Delegation::new(agent.parse().expect("an agent"), Json::null(), lease, Default::default());
         self.delegated += 1;
         let key = self.host.key_of(&job);
         let _ = self.host.machine.delegate(self.host.now(), key, delegation);

@@ -1,5 +1,6 @@
 //! `session.hello`, `session.resume` and `session.welcome` (§6.1–§6.3).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
@@ -167,6 +168,23 @@ pub struct AgentInfo {
     /// The version that a bare name means.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
+    /// The JSON Schema of what that version is given, if the runtime says. Not in the draft.
+    #[serde(rename = "x-vendor.arcp.input_schema", skip_serializing_if = "Option::is_none")]
+    pub input_schema: Option<Json>,
+    /// The same of other versions, by version. Not in the draft.
+    #[serde(rename = "x-vendor.arcp.input_schemas", skip_serializing_if = "BTreeMap::is_empty")]
+    pub input_schemas: BTreeMap<String, Json>,
+}
+
+impl AgentInfo {
+    /// The JSON Schema of what a version is given, or of what the bare name means; nothing if the runtime does not say. It is
+    /// the runtime's own word: a `$ref` in it that leads elsewhere is not to be followed.
+    pub fn schema_of(&self, version: Option<&str>) -> Option<&Json> {
+        match version {
+            Some(version) if self.default.as_deref() != Some(version) => self.input_schemas.get(version),
+            _ => self.input_schema.as_ref(),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for AgentInfo {
@@ -185,7 +203,13 @@ impl<'de> Visitor<'de> for AgentInfoVisitor {
     }
 
     fn visit_str<E: de::Error>(self, name: &str) -> Result<AgentInfo, E> {
-        Ok(AgentInfo { name: name.to_owned(), versions: Vec::new(), default: None })
+        Ok(AgentInfo {
+            name: name.to_owned(),
+            versions: Vec::new(),
+            default: None,
+            input_schema: None,
+            input_schemas: BTreeMap::new(),
+        })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AgentInfo, A::Error> {
@@ -195,9 +219,16 @@ impl<'de> Visitor<'de> for AgentInfoVisitor {
             #[serde(default, deserialize_with = "null_default")]
             versions: Vec<String>,
             default: Option<String>,
+            #[serde(default, rename = "x-vendor.arcp.input_schema")]
+            input_schema: Option<Json>,
+            #[serde(default, rename = "x-vendor.arcp.input_schemas")]
+            input_schemas: Option<Json>,
         }
-        let Rich { name, versions, default } = Rich::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(AgentInfo { name, versions, default })
+        let Rich { name, versions, default, input_schema, input_schemas } =
+            Rich::deserialize(MapAccessDeserializer::new(map))?;
+        // Nobody is bound to mean by a vendor's fields what is meant here: what does not fit is not there.
+        let input_schemas = input_schemas.and_then(|schemas| schemas.decode().ok()).unwrap_or_default();
+        Ok(AgentInfo { name, versions, default, input_schema, input_schemas })
     }
 }
 
@@ -232,5 +263,22 @@ mod tests {
             serde_json::to_string(&agents).unwrap(),
             r#"[{"name":"a","versions":[]},{"name":"b","versions":["1"]}]"#
         );
+    }
+
+    #[test]
+    fn schemas_of_inputs_come_along_and_spoil_nothing() {
+        let text = r#"{"name":"b","versions":["2","1"],"default":"2","x-vendor.arcp.input_schema":{"type":"null"},"x-vendor.arcp.input_schemas":{"1":true}}"#;
+        let info: AgentInfo = serde_json::from_str(text).unwrap();
+        let schema = |version| info.schema_of(version).map(Json::as_str);
+        assert_eq!(
+            (schema(None), schema(Some("2"))),
+            (Some(r#"{"type":"null"}"#), Some(r#"{"type":"null"}"#))
+        );
+        assert_eq!((schema(Some("1")), schema(Some("3"))), (Some("true"), None));
+        assert_eq!(serde_json::to_string(&info).unwrap(), text);
+        for odd in [r#""x-vendor.arcp.input_schema":null"#, r#""x-vendor.arcp.input_schemas":7"#] {
+            let info: AgentInfo = serde_json::from_str(&format!(r#"{{"name":"b",{odd}}}"#)).unwrap();
+            assert!(info.schema_of(None).is_none() && info.input_schemas.is_empty());
+        }
     }
 }

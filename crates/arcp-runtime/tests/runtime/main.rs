@@ -13,6 +13,8 @@ mod peer;
 mod rates;
 mod restart;
 mod store;
+#[cfg(feature = "schema")]
+mod typed;
 
 use arcp_runtime::{Authenticated, Runtime, RuntimeBuilder, StaticTokens};
 use tokio::sync::oneshot;

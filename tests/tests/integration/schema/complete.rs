@@ -112,9 +112,13 @@ fn written(value: &Value, place: &str, out: &mut BTreeSet<String>) {
     }
 }
 
+/// What maps names to something.
+const MAPS: [&str; 6] =
+    ["/lease", "/lease_request", "/budget", "/constraints", "/extensions", "/x-vendor.arcp.input_schemas"];
+
 /// The members of maps are one.
 fn folded(place: &str) -> String {
-    for map in ["/lease", "/lease_request", "/budget", "/constraints", "/extensions"] {
+    for map in MAPS {
         if let Some((before, after)) = place.split_once(&format!("{map}/")) {
             let deeper = after.split_once('/').map_or(String::new(), |(_, deeper)| format!("/{deeper}"));
             return format!("{before}{map}/*{deeper}");

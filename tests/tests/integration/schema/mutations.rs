@@ -18,7 +18,13 @@ const FREE: [&str; 6] = [
 ];
 
 /// Objects whose members are anything.
-const OPEN: [&str; 3] = ["/details", "/dimensions", "/payload/body/any"];
+const OPEN: [&str; 5] = [
+    "/details",
+    "/dimensions",
+    "/payload/body/any",
+    "/x-vendor.arcp.input_schema",
+    "/x-vendor.arcp.input_schemas/2.0.0-rc.1+b_7",
+];
 
 /// Members that may be missing, by message; `*` is any of them. An array's first item is `0`.
 const OPTIONAL: &[(&str, &[&str])] = &[
@@ -26,7 +32,14 @@ const OPTIONAL: &[(&str, &[&str])] = &[
     ("session.resume", &["/session_id"]),
     (
         "session.welcome",
-        &["/payload/session_id", "/payload/accepted_at", "/payload/capabilities/agents/0/default"],
+        &[
+            "/payload/session_id",
+            "/payload/accepted_at",
+            "/payload/capabilities/agents/0/default",
+            "/payload/capabilities/agents/0/x-vendor.arcp.input_schema",
+            "/payload/capabilities/agents/0/x-vendor.arcp.input_schemas",
+            "/payload/capabilities/agents/0/x-vendor.arcp.input_schemas/2.0.0-rc.1+b_7",
+        ],
     ),
     ("session.error", &["/job_id", "/payload/details", "/payload/request_id", "/payload/job_id"]),
     (
@@ -329,7 +342,8 @@ fn a_member_besides_is_taken_and_is_not_this_projects() {
         }
         let mut more = message.clone();
         more.pointer_mut(place).unwrap()["besides"] = json!(1);
-        let strict = ["/lease", "/lease_request", "/extensions"].iter().any(|map| place.ends_with(map));
+        let maps = ["/lease", "/lease_request", "/extensions", "/x-vendor.arcp.input_schemas"];
+        let strict = maps.iter().any(|map| place.ends_with(map));
         let violations = PUBLISHED.violations(side_of(message), &more);
         assert_eq!(violations.is_empty(), !strict, "{place}: {violations:#?}");
         let of_vendor = message["payload"]["kind"] == "x-vendor.acme.note" && place == "/payload/body";

@@ -229,6 +229,8 @@ fn sessions(dice: &mut Dice) -> Vec<Value> {
                 name: "code-refactor".to_owned(),
                 versions: vec!["1.0.0".to_owned(), "2.0.0-rc.1+b_7".to_owned()],
                 default: dice.some(|_| "1.0.0".to_owned()),
+                input_schema: dice.some(|_| Json::empty_object()),
+                input_schemas: [("2.0.0-rc.1+b_7".to_owned(), Json::empty_object())].into(),
             }],
         },
     };

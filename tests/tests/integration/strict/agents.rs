@@ -83,6 +83,7 @@ async fn all_of_them() {
             ("versioned", json!({})),
             ("whoami", json!({})),
             ("rotate", json!({})),
+            ("typed", json!({ "count": 1 })),
         ] {
             run.of(agent, input).await;
         }
