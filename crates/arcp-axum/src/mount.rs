@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arcp_runtime::proto::TraceContext;
 use arcp_runtime::{Health, Runtime};
 use arcp_transport::Peer;
 use arcp_transport_ws::{WsConfig, WsTransport, handshake};
@@ -75,14 +76,14 @@ impl Mount {
                 return refusal.response().map(|()| Body::from(text));
             }
         };
-        let peer = peer_of(&request);
+        let (peer, trace) = (peer_of(&request), trace_of(request.headers()));
         let upgrade = hyper::upgrade::on(&mut request);
         let (runtime, config) = (self.runtime.clone(), self.config);
         tokio::spawn(async move {
             match upgrade.await {
                 Ok(upgraded) => {
                     let transport = WsTransport::server(TokioIo::new(upgraded), config).await;
-                    let serving = runtime.serve(Box::pin(transport), peer);
+                    let serving = runtime.serve_traced(Box::pin(transport), peer, trace);
                     drop(runtime); // its owners decide how long it lives, not its clients
                     serving.await;
                 }
@@ -98,6 +99,12 @@ impl Mount {
             origin.is_ok_and(|origin| self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)))
         })
     }
+}
+
+/// Which trace a request belongs to, by the headers of W3C Trace Context. Of several `tracestate`s the first is enough.
+fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    TraceContext::new(text("traceparent")?, text("tracestate").map(str::to_owned)).ok()
 }
 
 /// Who asks, as far as the server tells. Whether a request came over TLS no server does.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arcp_core::lease::ModelPolicy;
 use arcp_core::quirks::QuirkPolicy;
-use arcp_core::runtime::{Agents, Config, Limits, ResolvedAgent};
+use arcp_core::runtime::{Agents, Config, Limits, ResolvedAgent, Tracer};
 use arcp_core::{ObservationPolicy, SamePrincipal};
 use arcp_proto::session::Peer;
 use arcp_proto::{AgentRef, Feature};
@@ -37,6 +37,7 @@ pub struct RuntimeBuilder<Authentication = Unauthenticated> {
     credentials: Option<Credentials>,
     behind_tls: bool,
     quirks: QuirkPolicy,
+    tracer: Option<Arc<dyn Tracer>>,
     agents: Vec<(String, Arc<dyn ErasedAgent>)>,
     defaults: Vec<String>,
     state: PhantomData<Authentication>,
@@ -79,6 +80,7 @@ impl RuntimeBuilder<Unauthenticated> {
             credentials: None,
             behind_tls: false,
             quirks: QuirkPolicy::default(),
+            tracer: None,
             agents: Vec::new(),
             defaults: Vec::new(),
             state: PhantomData,
@@ -110,7 +112,7 @@ impl Dangerous {
 impl<Authentication> RuntimeBuilder<Authentication> {
     fn authenticated(self, authenticator: Arc<dyn ErasedAuthenticator>) -> RuntimeBuilder<Authenticated> {
         let Self { identity, limits, store, observation, models, .. } = self;
-        let Self { credentials, behind_tls, quirks, agents, defaults, .. } = self;
+        let Self { credentials, behind_tls, quirks, tracer, agents, defaults, .. } = self;
         RuntimeBuilder {
             identity,
             limits,
@@ -121,6 +123,7 @@ impl<Authentication> RuntimeBuilder<Authentication> {
             credentials,
             behind_tls,
             quirks,
+            tracer,
             agents,
             defaults,
             state: PhantomData,
@@ -198,6 +201,13 @@ impl<Authentication> RuntimeBuilder<Authentication> {
         self
     }
 
+    /// Who makes spans of what happens (§11), such as `arcp-otel` for OpenTelemetry; nobody, if nothing is said.
+    #[must_use]
+    pub fn tracer(mut self, tracer: impl Tracer + 'static) -> Self {
+        self.tracer = Some(Arc::new(tracer));
+        self
+    }
+
     /// Where the runtime keeps what must be there after a restart; a [`MemoryStore`] if nothing is said.
     #[must_use]
     pub fn store(mut self, store: impl Store) -> Self {
@@ -239,6 +249,7 @@ impl RuntimeBuilder<Authenticated> {
         config.models = self.models;
         config.behind_tls = self.behind_tls;
         config.quirks = self.quirks;
+        config.tracer = self.tracer;
         if let Some((_, ledger)) = &self.credentials {
             if !ledger.survives() && !ledger.accepts_loss() {
                 return Err(BuildError::ForgetfulLedger);

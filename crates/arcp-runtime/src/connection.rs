@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arcp_core::Incoming;
 use arcp_core::runtime::{BrokenFrame, Close, ConnectionKey, Transmit};
+use arcp_proto::TraceContext;
 use arcp_transport::{BoxTransport, CloseCode, CloseFrame, Frame, Peer, TransportError};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -60,9 +61,14 @@ impl Drop for Connected {
 }
 
 /// Carries a connection until either side is through with it.
-pub(crate) async fn serve(driver: Arc<Driver>, transport: BoxTransport, peer: Peer) {
+pub(crate) async fn serve(
+    driver: Arc<Driver>,
+    transport: BoxTransport,
+    peer: Peer,
+    trace: Option<TraceContext>,
+) {
     driver.opened().await;
-    let (key, signals) = driver.connect(peer.secure);
+    let (key, signals) = driver.connect(peer.secure, trace);
     let connected = Connected { driver, key, signals };
     let (mut sink, stream) = transport.split();
     let (goodbye, deadline) = {

@@ -14,7 +14,7 @@ use arcp_core::runtime::{
     ResolvedAgent, Runtime as Machine,
 };
 use arcp_core::{Incoming, Instant, Now};
-use arcp_proto::BearerToken;
+use arcp_proto::{BearerToken, TraceContext};
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
@@ -311,9 +311,12 @@ impl Driver {
         self.tasks.close();
     }
 
-    pub(crate) fn connect(&self, secure: bool) -> (ConnectionKey, Arc<Signals>) {
+    pub(crate) fn connect(&self, secure: bool, trace: Option<TraceContext>) -> (ConnectionKey, Arc<Signals>) {
         self.with_state(|state, now| {
             let key = state.machine.handle_connected(now, secure);
+            if let Some(trace) = trace {
+                state.machine.handle_trace(key, trace);
+            }
             let signals = Arc::new(Signals::default());
             state.links.insert(key, Link { signals: Arc::clone(&signals), authentication: None });
             (key, signals)

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_core::Drawn;
-use arcp_core::runtime::{Config, ResolvedAgent, Runtime as Machine};
+use arcp_core::runtime::{Config, ResolvedAgent, Runtime as Machine, Tally};
+use arcp_proto::TraceContext;
 use arcp_transport::{BoxTransport, Listener, Peer};
 use tokio::task::AbortHandle;
 
@@ -91,10 +92,21 @@ impl Runtime {
     /// The sessions and jobs that the connection carried live on when this returns, and when its future is dropped. The
     /// future does not keep the runtime alive.
     pub fn serve(&self, transport: BoxTransport, peer: Peer) -> impl Future<Output = ()> + Send + use<> {
+        self.serve_traced(transport, peer, None)
+    }
+
+    /// The same for a connection whose peer has asked for it within a trace (§11), as the headers of its request say: the span of a
+    /// session that it opens belongs to that. Jobs are in the traces that they are submitted in.
+    pub fn serve_traced(
+        &self,
+        transport: BoxTransport,
+        peer: Peer,
+        trace: Option<TraceContext>,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let driver = Arc::clone(&self.0.driver);
         async move {
             let tasks = driver.tasks().clone();
-            tasks.track_future(connection::serve(driver, transport, peer)).await;
+            tasks.track_future(connection::serve(driver, transport, peer, trace)).await;
         }
     }
 
@@ -114,7 +126,7 @@ impl Runtime {
             let (transport, peer) = accepted?;
             tracing::debug!(?peer, "connection accepted");
             let driver = Arc::clone(&self.0.driver);
-            self.0.driver.tasks().spawn(connection::serve(driver, transport, peer));
+            self.0.driver.tasks().spawn(connection::serve(driver, transport, peer, None));
         }
     }
 
@@ -148,6 +160,17 @@ impl Runtime {
     /// How many provisioned credentials may be good at the upstream, for whoever watches over the runtime (§14).
     pub fn outstanding_credentials(&self) -> OutstandingCredentials {
         self.0.driver.custody().map(|custody| custody.counts()).unwrap_or_default()
+    }
+
+    /// What the runtime has counted since it began, and what it holds now: for metrics. It takes a look at every session, under the
+    /// runtime's lock: ask once in a second or so.
+    pub fn tally(&self) -> Tally {
+        let mut tally = self.0.driver.with(|machine, _| machine.tally());
+        let OutstandingCredentials { held, revoking, unrevocable, .. } = self.outstanding_credentials();
+        tally.credentials.held = held as u64;
+        tally.credentials.revoking = revoking as u64;
+        tally.credentials.unrevocable = unrevocable as u64;
+        tally
     }
 
     /// Takes no new sessions and no new jobs any more, tells those that run by a `status` event of phase `draining`, gives them

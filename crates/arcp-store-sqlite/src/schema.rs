@@ -6,7 +6,7 @@ use rusqlite::Connection;
 pub(crate) const APPLICATION_ID: i32 = 0x4152_4350;
 
 /// Takes the file from the version before it to its own: the first one makes version 1 of nothing.
-pub(crate) const MIGRATIONS: &[&str] = &[VERSION_1];
+pub(crate) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
 
 /// `sessions` and `jobs` have small names for `views` and `blocks`; the order of those is that in which they came.
 ///
@@ -90,6 +90,9 @@ CREATE TABLE views (
 CREATE INDEX views_by_session ON views (session, first);
 CREATE INDEX views_by_job ON views (job, min_index);
 ";
+
+/// Where a job stands in its trace, if that is known.
+const VERSION_2: &str = "ALTER TABLE jobs ADD COLUMN trace_context TEXT;";
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
