@@ -18,6 +18,7 @@ mod signals;
 mod store;
 mod submit;
 mod tail;
+mod telemetry;
 
 use std::process::ExitCode;
 

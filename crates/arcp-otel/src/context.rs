@@ -71,7 +71,8 @@ mod tests {
         let _guard = remote(&context).attach();
         assert_eq!(current(), Some(context));
         let headers = headers();
-        assert_eq!((&headers["traceparent"], &headers["tracestate"]), (&parent, &"a=b,c=d"));
+        assert_eq!(headers["traceparent"], parent);
+        assert_eq!(headers["tracestate"], "a=b,c=d");
     }
 
     #[test]

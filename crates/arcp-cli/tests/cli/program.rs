@@ -8,6 +8,8 @@ pub(crate) struct Serving {
     pub(crate) child: Child,
     pub(crate) stderr: BufReader<ChildStderr>,
     pub(crate) url: String,
+    /// The lines on stderr before it listened.
+    pub(crate) said_before: Vec<String>,
 }
 
 pub(crate) fn arcp() -> Command {
@@ -17,7 +19,13 @@ pub(crate) fn arcp() -> Command {
 }
 
 pub(crate) fn serve(arguments: &[&str]) -> Serving {
+    serve_in(&[], arguments)
+}
+
+/// The same with more in its environment.
+pub(crate) fn serve_in(environment: &[(&str, &str)], arguments: &[&str]) -> Serving {
     let mut child = arcp()
+        .envs(environment.iter().copied())
         .args(["serve", "--listen", "127.0.0.1:0", "--fixtures", "--token", "s3cret=alice"])
         .args(if arguments.contains(&"--store") { &[][..] } else { &["--store", "memory"] })
         .args(arguments)
@@ -25,14 +33,16 @@ pub(crate) fn serve(arguments: &[&str]) -> Serving {
         .spawn()
         .unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said_before = Vec::new();
     let url = loop {
         let mut line = String::new();
         assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "serve ended before it listened");
         if let Some(url) = line.trim().strip_prefix("listening on ") {
             break url.to_owned();
         }
+        said_before.push(line);
     };
-    Serving { child, stderr, url }
+    Serving { child, stderr, url, said_before }
 }
 
 impl Serving {
