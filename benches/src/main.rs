@@ -13,6 +13,7 @@ mod plot;
 mod process;
 mod report;
 mod sample;
+mod sink;
 mod socket;
 mod workload;
 

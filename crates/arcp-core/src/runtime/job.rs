@@ -26,6 +26,8 @@ pub(super) struct Job {
     /// The session that submitted it, and the only one that may cancel it (§7.4).
     pub(super) owner: SessionKey,
     pub(super) session_id: SessionId,
+    /// Where it stands in its trace, if that is not what its head says: it is run again.
+    pub(super) traced: Option<TraceContext>,
     /// Its span, if it is recorded.
     pub(super) span: Option<Arc<dyn JobSpan>>,
     /// The sessions that are sent its messages.
@@ -155,6 +157,7 @@ impl Job {
             principal,
             owner,
             session_id,
+            traced: None,
             span: None,
             followers: vec![Follower { session: owner, submitted: true, paces: true, behind: None }],
             accepted,
@@ -181,7 +184,7 @@ impl Job {
 
     /// Where it stands in its trace: what it delegates belongs to that.
     pub(super) fn trace_context(&self) -> Option<TraceContext> {
-        self.head.trace_context.clone()
+        self.traced.as_ref().or(self.head.trace_context.as_ref()).cloned()
     }
 
     pub(super) fn has_ended(&self) -> bool {

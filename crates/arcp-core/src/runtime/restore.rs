@@ -307,6 +307,7 @@ impl Runtime {
         job.span = span.clone().filter(|span| span.is_recording());
         let traced = span.as_ref().map(|span| span.context());
         let trace_context = traced.filter(|context| context.trace_id == record.trace_id).or(trace_context);
+        job.traced = trace_context.clone();
         let spec = Box::new(JobSpec {
             job: job_key,
             job_id: accepted.job_id,
