@@ -61,7 +61,7 @@ pub(crate) const METRICS: &[Metric] = &[
         help: "Wishes to have a session back, by what became of them: resumed, or the code of the refusal.",
         read: |tally| {
             let refused = tally.refusals.iter().filter(|((what, _), _)| *what == Refused::Resume);
-            let refused = refused.map(|((_, code), count)| one("outcome", *code, *count));
+            let refused = refused.map(|((_, code), count)| one("outcome", code, *count));
             [one("outcome", "resumed", tally.sessions_resumed)].into_iter().chain(refused).collect()
         },
     },
