@@ -101,10 +101,12 @@ impl Mount {
     }
 }
 
-/// Which trace a request belongs to, by the headers of W3C Trace Context. Of several `tracestate`s the first is enough.
+/// Which trace a request belongs to, by the headers of W3C Trace Context: none if it names several. Of several `tracestate`s the
+/// first is enough.
 fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    TraceContext::new(text("traceparent")?, text("tracestate").map(str::to_owned)).ok()
+    let alone = headers.get_all("traceparent").iter().count() == 1;
+    TraceContext::new(text("traceparent").filter(|_| alone)?, text("tracestate").map(str::to_owned)).ok()
 }
 
 /// Who asks, as far as the server tells. Whether a request came over TLS no server does.

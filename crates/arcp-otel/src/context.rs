@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 
-/// What is to be told of the span that is current in this thread, for [`arcp-client`'s `Submit::trace` and
-/// `Connect::trace`](https://docs.rs/arcp-client); `None` if there is none.
+/// What is to be told of the span that is current in this thread, for `Submit::trace` and `Connect::trace` of `arcp-client`; `None` if
+/// there is none.
 pub fn current() -> Option<TraceContext> {
     Context::map_current(|cx| of(cx.span().span_context()))
 }

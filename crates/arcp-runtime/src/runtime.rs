@@ -96,7 +96,7 @@ impl Runtime {
     }
 
     /// The same for a connection whose peer has asked for it within a trace (§11), as the headers of its request say: the span of a
-    /// session that it opens belongs to that. Jobs are in the traces that they are submitted in.
+    /// session that it opens belongs to that. Jobs are in the traces that they are submitted in. `arcp-axum` reads the headers.
     pub fn serve_traced(
         &self,
         transport: BoxTransport,

@@ -156,6 +156,21 @@ mod tests {
     }
 
     #[test]
+    fn a_job_of_the_first_version_stands_nowhere_in_its_trace() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn, 0, &MIGRATIONS[..1]).unwrap();
+        let job =
+            "INSERT INTO jobs (id, job_id, principal, session_id, trace_id, accepted_after, accepted, sum)
+            VALUES (1, 'job_1', 'alice', 'sess_1', '1', 0, '{}', 0)";
+        conn.execute(job, []).unwrap();
+        migrate(&conn, 1, MIGRATIONS).unwrap();
+        assert_eq!(Kind::of(&conn).unwrap(), Kind::Store(MIGRATIONS.len() as i64));
+        let context =
+            conn.query_row("SELECT trace_context FROM jobs", [], |row| row.get::<_, Option<String>>(0));
+        assert_eq!(context, Ok(None));
+    }
+
+    #[test]
     fn a_migration_that_fails_changes_nothing() {
         let conn = Connection::open_in_memory().unwrap();
         let first = MIGRATIONS.len() as i64;

@@ -59,8 +59,8 @@ async fn everything_is_counted_under_its_name() {
     let exporter = InMemoryMetricExporter::default();
     let provider =
         SdkMeterProvider::builder().with_reader(PeriodicReader::builder(exporter.clone()).build()).build();
-    let looked = runtime.clone();
-    let metrics = RuntimeMetrics::new(move || looked.tally());
+    let tally = runtime.tally();
+    let metrics = RuntimeMetrics::new(move || tally.clone());
     metrics.observe_with(&provider.meter("test"));
     provider.force_flush().unwrap();
     let counted = numbers(&exporter.get_finished_metrics().unwrap());
