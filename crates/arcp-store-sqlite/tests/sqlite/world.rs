@@ -210,7 +210,7 @@ impl World {
             max_runtime: Some(Duration::new(5, 7)),
             trace_context: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap()),
         });
-        let trace_context = self.random.once_in(2).then(|| {
+        let trace_context = self.named.is_multiple_of(2).then(|| {
             let parent = format!("00-{trace_id}-00f067aa0ba902b7-01");
             TraceContext::new(&parent, Some("vendor=\"1\"".to_owned())).unwrap()
         });
