@@ -10,6 +10,7 @@ use crate::plot::{self, Curve};
 use crate::process::{self, Server};
 use crate::report::{self, Results};
 use crate::sample::{Sample, Spread};
+use crate::sink;
 use crate::workload::{self, Baseline, Case, GROWTH, Growth, Store};
 
 #[derive(clap::Args)]
@@ -118,6 +119,9 @@ fn measure(case: &Case, programs: &Path) -> Result<Sample> {
     serve.args(["serve", "--fixtures", "--listen", "127.0.0.1:0", "--token", "s3cret=bench", "--store"]);
     serve.arg(store).args(["--max-sessions-per-principal", "20000"]);
     serve.args(["--max-connections-per-address", "20000"]).args(case.serve);
+    if case.telemetry {
+        serve.args(["--otlp", &sink::start()?, "--otlp-sample", "0.01"]);
+    }
     let server = Server::start(serve, false)?;
     process::load(&mut load(case, case.count, programs, &server))
 }

@@ -14,6 +14,7 @@ mod plot;
 mod process;
 mod report;
 mod sample;
+mod sink;
 mod socket;
 mod workload;
 

@@ -18,6 +18,8 @@ pub(crate) struct Case {
     pub(crate) serve: &'static [&'static str],
     /// Where the runtime keeps what it says.
     pub(crate) store: Store,
+    /// Whether it exports spans, of 1 % of its jobs, and metrics.
+    pub(crate) telemetry: bool,
     pub(crate) baseline: Baseline,
     pub(crate) measures: &'static [Measure],
     /// With how many a published runtime of others is measured as well, if it is there.
@@ -100,6 +102,11 @@ const REPLAY: &[Measure] = &[Measure { key: "events_per_s", unit: "events/s", ta
 const STORED: &[Measure] =
     &[Measure { key: "events_per_s", unit: "events/s", target: Target::AtLeast(0.35) }];
 
+const TRACED: &[Measure] = &[
+    Measure { key: "events_per_s", unit: "events/s", target: Target::AtLeast(0.95) },
+    Measure { key: "cpu_s", unit: "CPU s for 100,000 events, both ends", target: Target::AtMost(1.05) },
+];
+
 const MIXED: &[Measure] = &[
     Measure { key: "cpu_s", unit: "CPU s for 100,000 events, both ends", target: Target::AtMost(1.5) },
     Measure { key: "server_cpu_s", unit: "CPU s for 100,000 events, server", target: Target::Told },
@@ -118,13 +125,13 @@ pub(crate) fn full() -> Vec<Case> {
     let mut cases = vec![events(1_000_000), answers(10_000)];
     cases.extend([1, 10, 100].map(|subscribers| fanout(FANNED_OUT, subscribers)));
     cases.extend([1_000, 5_000, 10_000].map(idle));
-    cases.extend([replay(100_000), stored(1_000_000), mixed(4_000), bytes(512)]);
+    cases.extend([replay(100_000), stored(1_000_000), mixed(4_000), bytes(512), traced(1_000_000)]);
     cases
 }
 
 /// A few of them, small.
 pub(crate) fn quick() -> Vec<Case> {
-    vec![events(100_000), answers(1_000), stored(100_000)]
+    vec![events(100_000), answers(1_000), stored(100_000), traced(100_000)]
 }
 
 /// What is measured at 1, 4 and 16 times a size, to see how its cost grows.
@@ -167,6 +174,7 @@ fn events(count: u64) -> Case {
         subscribers: 1,
         serve: &[],
         store: Store::Memory,
+        telemetry: false,
         baseline: Baseline::Floor(Kind::Events),
         measures: EVENTS,
         peer: Some(count / 40),
@@ -230,6 +238,18 @@ fn stored(count: u64) -> Case {
         store: Store::Sqlite,
         baseline: Baseline::Case("W1"),
         measures: STORED,
+        peer: None,
+        ..events(count)
+    }
+}
+
+fn traced(count: u64) -> Case {
+    Case {
+        id: "W9",
+        title: "W1 with spans of 1 % of the jobs and with metrics, exported by OTLP".to_owned(),
+        telemetry: true,
+        baseline: Baseline::Case("W1"),
+        measures: TRACED,
         peer: None,
         ..events(count)
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use arcp_runtime::proto::TraceContext;
 use arcp_runtime::{Health, Runtime, Visitor};
 use arcp_transport::Peer;
 use arcp_transport_ws::{WsConfig, WsTransport, handshake};
@@ -158,7 +159,8 @@ impl Upgrade {
             match on_upgrade.await {
                 Ok(upgraded) => {
                     let transport = WsTransport::server(TokioIo::new(upgraded), options.config).await;
-                    let visitor = Visitor::new(peer).with_request(parts);
+                    let trace = trace_of(&parts.headers);
+                    let visitor = Visitor::new(peer).with_request(parts).within_trace(trace);
                     let serving = runtime.serve(Box::pin(transport), visitor);
                     drop(runtime); // its owners decide how long it lives, not its clients
                     serving.await;
@@ -175,6 +177,14 @@ impl fmt::Debug for Upgrade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upgrade").field("peer", &self.peer()).finish_non_exhaustive()
     }
+}
+
+/// Which trace a request belongs to, by the headers of W3C Trace Context: none if it names several. Of several `tracestate`s the
+/// first is enough.
+fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let alone = headers.get_all("traceparent").iter().count() == 1;
+    TraceContext::new(text("traceparent").filter(|_| alone)?, text("tracestate").map(str::to_owned)).ok()
 }
 
 fn takes_connections(runtime: &Runtime) -> bool {

@@ -24,6 +24,7 @@ mod signals;
 mod store;
 mod submit;
 mod tail;
+mod telemetry;
 mod top;
 mod trust;
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::Context;
 use arcp::axum::{Mount, Server};
 use arcp::proto::BearerToken;
-use arcp::runtime::credentials::OutstandingCredentials;
 use arcp::runtime::{
     Authenticated, Health, Limits, ModelPolicy, Observation, ObservationPolicy, Principal, QuirkPolicy,
     Runtime, RuntimeBuilder, StaticTokens,
@@ -18,7 +17,6 @@ use arcp::transport::Peer;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::routing::get;
 
 use crate::edge::{self, Edge};
@@ -27,6 +25,7 @@ use crate::gateway::{self, Gateway};
 use crate::jwt::JwtArguments;
 use crate::signals::Signals;
 use crate::store::StoreArguments;
+use crate::telemetry::{self, Telemetry, TelemetryArguments};
 
 #[derive(clap::Args)]
 pub(crate) struct Serve {
@@ -73,6 +72,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     gateway: Gateway,
+
+    #[command(flatten)]
+    telemetry: TelemetryArguments,
 
     /// Let the first principal observe the jobs of the second. Repeatable; nobody sees the jobs of others by default.
     #[arg(long, value_name = "PRINCIPAL=PRINCIPAL")]
@@ -166,6 +168,13 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
 
 pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     let signals = Signals::listen()?; // before anybody is told that there is something to stop
+    let telemetry = serve.telemetry.start()?;
+    let outcome = host(serve, signals, &telemetry).await;
+    telemetry.finish().await;
+    outcome
+}
+
+async fn host(serve: Serve, signals: Signals, telemetry: &Telemetry) -> Result<(), Failure> {
     let callers = serve.edge.callers(serve.jwt.add(tokens(&serve)?)?);
     let tls = serve.edge.tls()?;
     let observers = observers(&serve.observe)?;
@@ -177,6 +186,7 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
         .models(if serve.require_model_use { ModelPolicy::Required } else { ModelPolicy::Optional })
         .quirks(serve.quirks)
         .limits(limits(&serve));
+    builder = telemetry.trace(builder);
     builder = serve.store.add(builder, serve.stdio)?;
     builder = gateway::add(builder, &serve.gateway)?;
     if serve.fixtures {
@@ -185,7 +195,9 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
         tracing::warn!("no agent is hosted: --fixtures hosts the fixture agents");
     }
     if serve.stdio {
-        return serve_pipes(&serve, open(builder).await?, signals).await;
+        let runtime = open(builder).await?;
+        telemetry.measure(&runtime);
+        return serve_pipes(&serve, runtime, signals).await;
     }
     // First of all, for once the store is open it is known to everybody that the last runtime is no more.
     let server = Server::bind(serve.listen.as_str()).await;
@@ -198,7 +210,9 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
         server = server.tls(tls.settings());
         tls.read_again_on_hangup()?;
     }
+    let metrics_server = telemetry.listen().await?;
     let runtime = open(builder).await?;
+    let metrics = telemetry.measure(&runtime);
     let address = server.local_addr()?;
     if !speaks_tls {
         serve.gateway.warn_of(address);
@@ -214,7 +228,11 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
     let stop = async move {
         let _ = stopped.send(stop.await); // the other end waits below
     };
-    server.serve(router(&serve, &runtime), stop).await;
+    let router = telemetry.add(router(&serve, &runtime), &metrics).with_state(runtime.clone());
+    tokio::select! {
+        () = server.serve(router, stop) => {}
+        () = telemetry::serve(metrics_server, metrics) => {}
+    }
     end(&runtime, done.await.unwrap_or(true))
 }
 
@@ -250,7 +268,7 @@ fn end(runtime: &Runtime, everything: bool) -> Result<(), Failure> {
     }
 }
 
-fn router(serve: &Serve, runtime: &Runtime) -> Router {
+fn router(serve: &Serve, runtime: &Runtime) -> Router<Runtime> {
     let mut mount = Mount::new(runtime.clone()).max_frame_bytes(serve.max_frame_bytes);
     for origin in &serve.allow_origin {
         mount = mount.allow_origin(origin);
@@ -259,21 +277,6 @@ fn router(serve: &Serve, runtime: &Runtime) -> Router {
         .route("/arcp", mount.into_route())
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .with_state(runtime.clone())
-}
-
-/// What a Prometheus server asks for.
-async fn metrics(State(runtime): State<Runtime>) -> ([(HeaderName, &'static str); 1], String) {
-    let OutstandingCredentials { held, revoking, unrevocable, .. } = runtime.outstanding_credentials();
-    let text = format!(
-        "# HELP arcp_credentials_outstanding Provisioned credentials that may be good at the upstream.\n\
-         # TYPE arcp_credentials_outstanding gauge\n\
-         arcp_credentials_outstanding{{state=\"held\"}} {held}\n\
-         arcp_credentials_outstanding{{state=\"revoking\"}} {revoking}\n\
-         arcp_credentials_outstanding{{state=\"unrevocable\"}} {unrevocable}\n"
-    );
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 
 async fn ready(State(runtime): State<Runtime>) -> (StatusCode, &'static str) {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use arcp_core::client::{Backoff, Config, Loss, Opened, ResumeState};
 use arcp_proto::session::Peer;
-use arcp_proto::{BearerToken, Features, JobId};
+use arcp_proto::{BearerToken, Features, JobId, TraceContext};
 use arcp_transport::Connector;
 use futures_util::future::BoxFuture;
 
-use crate::driver::{self, Commands};
+use crate::driver::{self, Commands, CurrentTrace};
 use crate::error::{ConnectError, RequestError};
 use crate::observe::{List, Subscribe};
 use crate::submit::Submit;
@@ -45,7 +45,7 @@ impl Client {
         let identity = Peer { name: "arcp-client".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
         let mut config = Config::new(identity, token.into());
         config.reconnect = Some(Backoff::default());
-        Connect { connector: Arc::new(connector), config, max_result_bytes: MAX_RESULT_BYTES }
+        Connect { connector: Arc::new(connector), config, max_result_bytes: MAX_RESULT_BYTES, trace: None }
     }
 
     /// What the runtime said of itself and of the session: its id, features and agents. After [`State::Renewed`] it is what was
@@ -140,6 +140,7 @@ pub struct Connect {
     connector: Arc<dyn Connector>,
     config: Config,
     max_result_bytes: usize,
+    trace: Option<CurrentTrace>,
 }
 
 impl Connect {
@@ -187,6 +188,13 @@ impl Connect {
         self
     }
 
+    /// Has whoever submits asked, at [`Client::submit`], which trace it is in, so that its job continues that (§11): for OpenTelemetry,
+    /// `.trace(arcp_otel::current)`. [`Submit::trace`] is heard first.
+    pub fn trace(mut self, current: impl Fn() -> Option<TraceContext> + Send + Sync + 'static) -> Self {
+        self.trace = Some(Arc::new(current));
+        self
+    }
+
     /// Resumes the session that another process has left, instead of opening a new one (§6.3). Jobs of that session are not
     /// given back as [`Job`](crate::Job)s: [`Client::subscribe`] to them, or [`Client::cancel`] them.
     pub fn resume(mut self, state: ResumeState) -> Self {
@@ -196,7 +204,8 @@ impl Connect {
 
     async fn open(self) -> Result<Client, ConnectError> {
         let transport = self.connector.connect().await?;
-        let commands = driver::open(self.connector, transport, self.config, self.max_result_bytes).await?;
+        let commands =
+            driver::open(self.connector, transport, self.config, self.max_result_bytes, self.trace).await?;
         Ok(Client { commands })
     }
 }

@@ -20,8 +20,8 @@ use arcp_transport::{BoxTransport, Connector, Frame, TransportError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-pub(crate) use self::commands::Commands;
 use self::commands::{Command, Reply};
+pub(crate) use self::commands::{Commands, CurrentTrace};
 use self::deliveries::Deliveries;
 pub(crate) use self::deliveries::{Delivery, Inbox};
 use self::link::{Happened, Link};
@@ -41,11 +41,12 @@ pub(crate) async fn open(
     transport: BoxTransport,
     config: Config,
     max_result_bytes: usize,
+    trace: Option<CurrentTrace>,
 ) -> Result<Commands, ConnectError> {
     let (sender, receiver) = mpsc::channel(COMMANDS);
     let (state, watched) = watch::channel(State::Connected);
-    let commands =
-        Commands { sender, loss: Arc::default(), state: watched, opened: Arc::default(), max_result_bytes };
+    let (loss, opened) = (Arc::default(), Arc::default());
+    let commands = Commands { sender, loss, state: watched, opened, max_result_bytes, trace };
     let (opened, open) = oneshot::channel();
     let driver = Driver {
         machine: Session::new(config, Box::new(Drawn::from(random))),

@@ -30,6 +30,7 @@ pub struct Submit {
 
 impl Submit {
     pub(crate) fn new(commands: Commands, agent: &str) -> Self {
+        let trace = commands.current_trace();
         Self {
             commands,
             agent: (agent.to_owned(), agent.parse()),
@@ -38,7 +39,7 @@ impl Submit {
             expires_at: None,
             idempotency_key: None,
             max_runtime: None,
-            trace: None,
+            trace,
         }
     }
 
@@ -72,9 +73,9 @@ impl Submit {
         self
     }
 
-    /// The caller's trace context, which the job continues (§11).
-    pub fn trace(mut self, trace: TraceContext) -> Self {
-        self.trace = Some(trace);
+    /// The caller's trace context, which the job continues (§11), in place of what [`Connect::trace`](crate::Connect::trace) tells.
+    pub fn trace(mut self, trace: impl Into<Option<TraceContext>>) -> Self {
+        self.trace = trace.into();
         self
     }
 

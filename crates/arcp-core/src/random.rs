@@ -1,6 +1,6 @@
 //! Randomness as the machines know it: handed in, never asked for.
 
-use arcp_proto::{ResumeToken, TraceId, Ulid};
+use arcp_proto::{ResumeToken, SpanId, TraceId, Ulid};
 
 use crate::time::Now;
 
@@ -61,6 +61,14 @@ impl Ids {
     pub(crate) fn ulid(&mut self, now: Now) -> Ulid {
         let millis = u64::try_from(now.wall.as_millis()).unwrap_or(0);
         Ulid::from_parts(millis, self.0.random())
+    }
+
+    pub(crate) fn span_id(&mut self) -> SpanId {
+        loop {
+            if let Some(span_id) = SpanId::new(self.0.random() as u64) {
+                return span_id;
+            }
+        }
     }
 
     pub(crate) fn trace_id(&mut self) -> TraceId {

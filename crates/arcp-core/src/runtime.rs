@@ -28,8 +28,10 @@ mod resume;
 mod retention;
 mod session;
 mod sessions;
+mod spans;
 mod submit;
 mod subscribe;
+mod tally;
 mod timers;
 mod transmit;
 mod write;
@@ -37,7 +39,9 @@ mod writes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use arcp_proto::{Envelope, ErrorCode, ErrorPayload, JobId, MessageId, Payload, SessionId, session as wire};
+use arcp_proto::{
+    Envelope, ErrorCode, ErrorPayload, JobId, MessageId, Payload, SessionId, TraceContext, session as wire,
+};
 
 pub use agents::{Agents, DuplicateAgent, ResolvedAgent};
 #[doc(hidden)]
@@ -55,6 +59,8 @@ pub use log::{Draft, Entry, JobHead};
 pub use recovered::{Image, Recovered, RecoveredJob, RecoveredSession};
 pub use restore::RestoreError;
 pub use result::ChunkLimits;
+pub use spans::{JobSpan, SessionSpan, TracedEnd, TracedJob, TracedSession, Tracer};
+pub use tally::{CredentialTally, Refused, Tally};
 pub use transmit::{BrokenFrame, Close, NumberedEntry, Transmit};
 pub use write::{
     Batch, FollowRecord, ForgottenRecord, JobRecord, Logged, Rerun, SessionRecord, Shown, ViewRecord, Write,
@@ -136,6 +142,7 @@ pub struct Runtime {
     events: VecDeque<Event>,
     writes: Writes,
     next_key: u64,
+    tally: Tally,
     /// Whether the store has no room for what is to be written.
     store_is_full: bool,
     /// Whether nothing new is taken on.
@@ -167,6 +174,7 @@ impl Runtime {
             events: VecDeque::new(),
             writes: Writes::new(),
             next_key: 0,
+            tally: Tally::default(),
             store_is_full: false,
             draining: false,
             shutting_down: false,
@@ -212,6 +220,13 @@ impl Runtime {
             self.handshaking.insert(key);
         }
         key
+    }
+
+    /// The request that has brought a connection about belonged to this trace, and so does the session that it opens.
+    pub fn handle_trace(&mut self, connection_key: ConnectionKey, context: TraceContext) {
+        if let Some(connection) = self.connections.by_key_mut(connection_key) {
+            connection.trace = Some(Box::new(context));
+        }
     }
 
     /// A frame has come in. For a connection that is gone or closing this does nothing.
@@ -337,6 +352,7 @@ impl Runtime {
         for connection in self.connections.keys() {
             self.close(connection, Close::GoingAway);
         }
+        self.sessions.end_spans();
     }
 
     /// The next batch to write.
@@ -560,7 +576,7 @@ impl Runtime {
     ) {
         let dress = |envelope: &mut Envelope| {
             envelope.job_id = Some(job.job_id.clone());
-            envelope.trace_id = Some(job.trace_id);
+            job.dress(envelope);
             if let Some(index) = next_index {
                 envelope.extensions.insert_next_index(index);
             }

@@ -129,6 +129,27 @@ pub struct TraceContext {
     pub tracestate: Option<String>,
 }
 
+/// The longest `tracestate` that is carried along, in bytes: what W3C asks for at least.
+const MAX_STATE: usize = 512;
+
+impl TraceContext {
+    /// The context that a `traceparent` and a `tracestate` make, as headers have them.
+    ///
+    /// It may end up in a header again, and in every message about a job: a `tracestate` that W3C does not allow in one, or of
+    /// more than 512 bytes, is dropped, and the `traceparent` stands.
+    ///
+    /// # Errors
+    /// When there is no `traceparent`.
+    pub fn new(traceparent: &str, tracestate: Option<String>) -> Result<Self, InvalidTraceContext> {
+        let context: Self = traceparent.parse()?;
+        let fit = |state: &String| {
+            (1..=MAX_STATE).contains(&state.len())
+                && state.bytes().all(|b| b == b'\t' || (0x20..=0x7e).contains(&b))
+        };
+        Ok(Self { tracestate: tracestate.filter(fit), ..context })
+    }
+}
+
 impl FromStr for TraceContext {
     type Err = InvalidTraceContext;
 
@@ -175,12 +196,7 @@ impl Serialize for TraceContext {
 impl<'de> Deserialize<'de> for TraceContext {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(deserializer)?;
-        let context: Self = wire.traceparent.parse().map_err(|_| crate::decode::expected("a traceparent"))?;
-        // It may end up in a header: what W3C does not allow in one is dropped, and the traceparent stands.
-        let printable = |state: &String| {
-            !state.is_empty() && state.bytes().all(|b| b == b'\t' || (0x20..=0x7e).contains(&b))
-        };
-        Ok(Self { tracestate: wire.tracestate.filter(printable), ..context })
+        Self::new(&wire.traceparent, wire.tracestate).map_err(|_| crate::decode::expected("a traceparent"))
     }
 }
 

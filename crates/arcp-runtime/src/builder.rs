@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arcp_core::lease::ModelPolicy;
 use arcp_core::quirks::QuirkPolicy;
-use arcp_core::runtime::{Agents, Config, InputContract, Limits, ResolvedAgent};
+use arcp_core::runtime::{Agents, Config, InputContract, Limits, ResolvedAgent, Tracer};
 use arcp_core::{ObservationPolicy, SamePrincipal};
 use arcp_proto::session::Peer;
 use arcp_proto::{AgentRef, Feature};
@@ -45,6 +45,7 @@ pub struct RuntimeBuilder<Authentication = Unauthenticated> {
     behind_tls: bool,
     quirks: QuirkPolicy,
     rates: RateLimits,
+    tracer: Option<Arc<dyn Tracer>>,
     agents: Vec<(String, Arc<dyn ErasedAgent>)>,
     contracts: Vec<(String, Contract)>,
     defaults: Vec<String>,
@@ -100,6 +101,7 @@ impl RuntimeBuilder<Unauthenticated> {
             behind_tls: false,
             quirks: QuirkPolicy::default(),
             rates: RateLimits::none(),
+            tracer: None,
             agents: Vec::new(),
             contracts: Vec::new(),
             defaults: Vec::new(),
@@ -132,7 +134,7 @@ impl Dangerous {
 impl<Authentication> RuntimeBuilder<Authentication> {
     fn authenticated(self, authenticator: Arc<dyn ErasedAuthenticator>) -> RuntimeBuilder<Authenticated> {
         let Self { identity, limits, store, observation, models, .. } = self;
-        let Self { credentials, behind_tls, quirks, rates, agents, contracts, defaults, .. } = self;
+        let Self { credentials, behind_tls, quirks, rates, tracer, agents, contracts, defaults, .. } = self;
         RuntimeBuilder {
             identity,
             limits,
@@ -144,6 +146,7 @@ impl<Authentication> RuntimeBuilder<Authentication> {
             behind_tls,
             quirks,
             rates,
+            tracer,
             agents,
             contracts,
             defaults,
@@ -247,6 +250,13 @@ impl<Authentication> RuntimeBuilder<Authentication> {
         self
     }
 
+    /// Who makes spans of what happens (§11), such as `arcp-otel` for OpenTelemetry; nobody, if nothing is said.
+    #[must_use]
+    pub fn tracer(mut self, tracer: impl Tracer + 'static) -> Self {
+        self.tracer = Some(Arc::new(tracer));
+        self
+    }
+
     /// Where the runtime keeps what must be there after a restart; a [`MemoryStore`] if nothing is said.
     #[must_use]
     pub fn store(mut self, store: impl Store) -> Self {
@@ -298,6 +308,7 @@ impl RuntimeBuilder<Authenticated> {
         config.models = self.models;
         config.behind_tls = self.behind_tls;
         config.quirks = self.quirks;
+        config.tracer = self.tracer;
         if let Some((_, ledger)) = &self.credentials {
             if !ledger.survives() && !ledger.accepts_loss() {
                 return Err(BuildError::ForgetfulLedger);

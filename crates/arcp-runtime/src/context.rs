@@ -111,7 +111,9 @@ impl JobContext {
         self.spec.trace_id
     }
 
-    /// The submitter's whole trace context, if it gave one (§11).
+    /// Where the job stands in its trace, if that is known: the context of its span or, in a runtime without a
+    /// [`Tracer`](crate::Tracer), the one that it was submitted with (§11). What the agent asks of others belongs to it; requests of
+    /// `http` carry it.
     pub fn trace_context(&self) -> Option<&TraceContext> {
         self.spec.trace_context.as_ref()
     }
@@ -258,8 +260,23 @@ impl JobContext {
         if kind == EventKind::Status && is_rotation(body) {
             return Err(EmitError::Reserved(kind));
         }
+        self.trace_tool(&kind, body);
         let draft = Draft::new(kind, Clock::wall(), body).map_err(EmitError::Encode)?;
         self.emit_with(|machine, now, job| machine.emit(now, job, draft)).await
+    }
+
+    /// Tells the job's span, if it is recorded, of a call of a tool and of its end.
+    fn trace_tool<B: Serialize + ?Sized>(&self, kind: &EventKind, body: &B) {
+        let tool = matches!(kind, EventKind::ToolCall | EventKind::ToolResult);
+        let Some(span) = self.spec.span.as_ref().filter(|span| tool && span.is_recording()) else { return };
+        let Ok(body) = Json::encode(body) else { return };
+        if *kind == EventKind::ToolCall {
+            if let Ok(call) = body.decode() {
+                span.tool_call(&call);
+            }
+        } else if let Ok(result) = body.decode() {
+            span.tool_result(&result);
+        }
     }
 
     /// Emits by way of the machine: waits before while others of this job wait, and after if there is too much.

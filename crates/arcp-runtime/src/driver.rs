@@ -338,6 +338,9 @@ impl Driver {
     pub(crate) fn connect(&self, visitor: Visitor) -> (ConnectionKey, Arc<Signals>) {
         self.with_state(|state, now| {
             let key = state.machine.handle_connected(now, visitor.peer().secure);
+            if let Some(trace) = visitor.trace() {
+                state.machine.handle_trace(key, trace.clone());
+            }
             let signals = Arc::new(Signals::default());
             let link = Link { signals: Arc::clone(&signals), authentication: None, visitor: Some(visitor) };
             state.links.insert(key, link);

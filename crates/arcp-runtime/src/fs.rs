@@ -20,7 +20,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use arcp_core::lease::Denied;
-use arcp_proto::{Json, namespace};
+use arcp_proto::{CallId, Json, namespace};
 use serde_json::json;
 
 use crate::agent_error::AgentError;
@@ -249,7 +249,7 @@ impl Fs<'_> {
         let text = path.to_string_lossy();
         let args = Json::from(json!({ "operation": operation, "target": text }));
         let written = path.to_str().is_some();
-        let run = async |target: String| {
+        let run = async |target: String, _: &CallId| {
             if !written {
                 return Err(bad_target(capability, "not UTF-8").into());
             }

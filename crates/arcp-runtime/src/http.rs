@@ -8,6 +8,9 @@
 //! `http://localhost:8080/**` and `https://wiki.internal/**` do. Link-local addresses, where clouds tell machines their secrets, and
 //! others that are no host's are refused to every name: a grant must name the address itself, as in `http://169.254.169.254/**`.
 //!
+//! A job that stands in a trace says so to whom it asks (§11): requests have a `traceparent` and, where there is one, a `tracestate`,
+//! unless the agent has set a `traceparent` itself.
+//!
 //! Requests go where they say, by HTTP/1.1. Proxies of the environment are not used, since they would resolve the names; each
 //! request has a connection of its own, since one that is used again would not be checked again; there are no cookies, and bodies
 //! are not decompressed, so that their limit is one.
@@ -19,7 +22,7 @@ mod fetch;
 use std::future::IntoFuture;
 use std::time::Duration;
 
-use arcp_proto::{ErrorCode, Json, namespace};
+use arcp_proto::{CallId, ErrorCode, Json, namespace};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -162,11 +165,12 @@ impl Request<'_> {
     async fn send(self) -> Result<Response, OperationError> {
         let Self { ctx, url, message, timeout, wrong } = self;
         let args = Json::from(json!({ "method": message.method.as_str(), "target": shown(&url) }));
-        let fetch = async |target: String| {
+        let fetch = async |target: String, call_id: &CallId| {
             if let Some(wrong) = wrong {
                 return Err(OperationError::Failed(AgentError::new(ErrorCode::InvalidRequest, wrong)));
             }
-            tokio::time::timeout(timeout, message.fetch(ctx, &target)).await.unwrap_or_else(|_| {
+            let trace = ctx.tool_trace(call_id);
+            tokio::time::timeout(timeout, message.fetch(ctx, &target, trace)).await.unwrap_or_else(|_| {
                 let text = format!("no response within {timeout:?}");
                 Err(OperationError::Failed(AgentError::new(HTTP_TIMEOUT, text)))
             })

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::ErasedAgent;
 use crate::context::JobContext;
 use crate::driver::Driver;
+use crate::within::Within;
 
 /// What the driver and the context of a job share.
 pub(crate) struct JobControl {
@@ -101,8 +102,10 @@ pub(crate) async fn supervise(
     let job_id = spec.job_id.clone();
     let input = spec.input.clone();
     tracing::debug!(%job_id, agent = %spec.agent, "job starts");
+    let span = spec.span.clone();
     let ctx = JobContext::new(driver, spec, control);
-    let outcome = match AssertUnwindSafe(agent.run_json(ctx, input)).catch_unwind().await {
+    let run = Within::new(span, None, agent.run_json(ctx, input));
+    let outcome = match AssertUnwindSafe(run).catch_unwind().await {
         Ok(Ok(result)) => Outcome::Success(result),
         Ok(Err(error)) => {
             tracing::debug!(%job_id, code = %error.code(), "agent failed");

@@ -58,12 +58,15 @@ mod result;
 mod runtime;
 pub mod store;
 mod visitor;
+mod within;
 
 pub use agent::{Agent, FnAgent, RestartPolicy, agent_fn};
 pub use agent_error::AgentError;
 pub use arcp_core::lease::{Ceiling, Denied, ModelPolicy};
 pub use arcp_core::quirks::{Quirk, QuirkPolicy, Quirks};
-pub use arcp_core::runtime::{AuthenticationError, Limits, ResolvedAgent, StopCause};
+pub use arcp_core::runtime::{
+    AuthenticationError, CredentialTally, Limits, Refused, ResolvedAgent, StopCause, Tally, Tracer,
+};
 pub use arcp_core::{Caller, Observation, ObservationPolicy, Principal, SamePrincipal};
 pub use arcp_proto as proto;
 pub use authenticator::{Authenticator, StaticTokens};

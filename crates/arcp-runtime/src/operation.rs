@@ -1,11 +1,14 @@
 //! What an agent does under its lease: each operation is authorized before it is begun, and told of (§8.2, §9.3).
 
 use std::future::Future;
+use std::pin::pin;
 
 #[cfg(feature = "http")]
 use arcp_core::lease::Granted;
 use arcp_core::lease::{Denied, Reservation};
 use arcp_core::runtime::Draft;
+#[cfg(feature = "http")]
+use arcp_proto::TraceContext;
 use arcp_proto::event::{EventKind, Metric, ToolCall, ToolOutcome, ToolResult};
 use arcp_proto::{Amount, Budget, CallId, Currency, ErrorPayload, Json, namespace};
 use serde::Serialize;
@@ -14,6 +17,7 @@ use serde_json::json;
 use crate::agent_error::AgentError;
 use crate::clock::Clock;
 use crate::context::{EmitError, JobContext};
+use crate::within::Within;
 
 /// Why an operation was not done, or not told of.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +134,7 @@ impl JobContext {
     {
         let args = Json::encode(args).map_err(EmitError::Encode)?;
         let shown = |output: &T| Json::encode(output).unwrap_or_default();
-        let run = async |_| tool.await.map_err(|error| OperationError::Failed(error.into()));
+        let run = async |_, _: &CallId| tool.await.map_err(|error| OperationError::Failed(error.into()));
         self.operate(namespace::TOOL_CALL, name, name, args, run, shown).await
     }
 
@@ -140,7 +144,7 @@ impl JobContext {
     /// See [`OperationError`].
     pub async fn use_model(&self, model: &str) -> Result<(), OperationError> {
         let args = Json::from(json!({ "target": model }));
-        let done = async |_| Ok(());
+        let done = async |_, _: &CallId| Ok(());
         self.operate(namespace::MODEL_USE, model, namespace::MODEL_USE, args, done, |()| ok()).await
     }
 
@@ -152,18 +156,23 @@ impl JobContext {
         target: &str,
         tool: &str,
         args: Json,
-        act: impl AsyncFnOnce(String) -> Result<T, OperationError>,
+        act: impl AsyncFnOnce(String, &CallId) -> Result<T, OperationError>,
         shown: impl FnOnce(&T) -> Json,
     ) -> Result<T, OperationError> {
         let call_id = self.tell_call(tool, args).await?;
         let target = match self.authorize(capability, target) {
             Ok(target) => target,
             Err(denied) => {
+                self.driver().with(|machine, _| machine.operation_refused(&denied.code()));
                 self.tell_result(call_id, ToolOutcome::Error(denied.payload())).await?;
                 return Err(denied.into());
             }
         };
-        match act(target).await {
+        let outcome = {
+            let act = pin!(act(target, &call_id));
+            Within::new(self.spec().span.clone(), Some(call_id.clone()), act).await
+        };
+        match outcome {
             Ok(output) => {
                 self.tell_result(call_id, ToolOutcome::Result(shown(&output))).await?;
                 Ok(output)
@@ -172,6 +181,15 @@ impl JobContext {
                 self.tell_result(call_id, ToolOutcome::Error(error.payload())).await?;
                 Err(error)
             }
+        }
+    }
+
+    /// What a request that a tool makes carries of the job's trace.
+    #[cfg(feature = "http")]
+    pub(crate) fn tool_trace(&self, call_id: &CallId) -> Option<TraceContext> {
+        match &self.spec().span {
+            Some(span) => Some(span.tool_context(call_id)),
+            None => self.trace_context().cloned(),
         }
     }
 

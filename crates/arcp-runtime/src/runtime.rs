@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_core::Drawn;
-use arcp_core::runtime::{Config, ResolvedAgent, Runtime as Machine};
+use arcp_core::runtime::{Config, ResolvedAgent, Runtime as Machine, Tally};
 #[cfg(doc)]
 use arcp_transport::Peer;
 use arcp_transport::{BoxTransport, Listener};
@@ -157,6 +157,17 @@ impl Runtime {
     /// How many provisioned credentials may be good at the upstream, for whoever watches over the runtime (§14).
     pub fn outstanding_credentials(&self) -> OutstandingCredentials {
         self.0.driver.custody().map(|custody| custody.counts()).unwrap_or_default()
+    }
+
+    /// What the runtime has counted since it began, and what it holds now: for metrics. It takes a look at every session, under the
+    /// runtime's lock: ask once in a second or so.
+    pub fn tally(&self) -> Tally {
+        let mut tally = self.0.driver.with(|machine, _| machine.tally());
+        let OutstandingCredentials { held, revoking, unrevocable, .. } = self.outstanding_credentials();
+        tally.credentials.held = held as u64;
+        tally.credentials.revoking = revoking as u64;
+        tally.credentials.unrevocable = unrevocable as u64;
+        tally
     }
 
     /// Takes no new sessions and no new jobs any more, tells those that run by a `status` event of phase `draining`, gives them

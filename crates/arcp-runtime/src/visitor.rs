@@ -5,6 +5,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use arcp_proto::TraceContext;
 use arcp_transport::Peer;
 
 /// A connection that has not been authenticated: its peer, and what it came with, such as the request that asked for it.
@@ -15,18 +16,31 @@ use arcp_transport::Peer;
 pub struct Visitor {
     peer: Peer,
     request: Option<Arc<dyn Any + Send + Sync>>,
+    trace: Option<TraceContext>,
 }
 
 impl Visitor {
     /// Somebody of whom no more is known than the link knows.
     pub fn new(peer: Peer) -> Self {
-        Self { peer, request: None }
+        Self { peer, request: None, trace: None }
     }
 
     /// Somebody who came with a request. `arcp-axum` gives the `http::request::Parts` of the upgrade.
     #[must_use]
     pub fn with_request<T: Send + Sync + 'static>(self, request: T) -> Self {
         Self { request: Some(Arc::new(request)), ..self }
+    }
+
+    /// Somebody who came within a trace (§11), as the headers of a request say: the span of a session that is opened belongs to that.
+    /// Jobs are in the traces that they are submitted in. `arcp-axum` reads the headers.
+    #[must_use]
+    pub fn within_trace(self, trace: impl Into<Option<TraceContext>>) -> Self {
+        Self { trace: trace.into(), ..self }
+    }
+
+    /// The trace that the connection was asked for in.
+    pub(crate) fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_ref()
     }
 
     /// Who is at the other end, as far as the link knows.

@@ -29,7 +29,8 @@ impl Load {
     fn new(jobs: usize) -> Self {
         let head = |number: usize| {
             let job_id = format!("job_01J00000000000000000{number:06}").parse().expect("an id");
-            (Arc::new(JobHead { job_id, trace_id: TraceId::new(number as u128 + 1).expect("not zero") }), 0)
+            let trace_id = TraceId::new(number as u128 + 1).expect("not zero");
+            (Arc::new(JobHead { job_id, trace_id, trace_context: None }), 0)
         };
         let body = serde_json::json!({ "level": "info", "message": "x".repeat(260) });
         let payload = serde_json::json!({ "kind": "log", "ts": "2026-05-13T19:42:13.842Z", "body": body });
@@ -69,6 +70,7 @@ impl Load {
                 principal: Principal::new("alice"),
                 session_id: Self::session(head),
                 trace_id: head.trace_id,
+                trace_context: None,
                 accepted_after: 0,
                 accepted: accepted.into(),
                 key: None,

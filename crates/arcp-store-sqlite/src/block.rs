@@ -262,7 +262,11 @@ mod tests {
     use arcp_proto::TraceId;
 
     fn head() -> Arc<JobHead> {
-        Arc::new(JobHead { job_id: "job_1".parse().unwrap(), trace_id: TraceId::new(7).unwrap() })
+        Arc::new(JobHead {
+            job_id: "job_1".parse().unwrap(),
+            trace_id: TraceId::new(7).unwrap(),
+            trace_context: None,
+        })
     }
 
     fn logged(index: u64, owner_seq: u64, ts: i64, payload: &str) -> Logged {

@@ -157,7 +157,8 @@ pub(crate) fn read_session(row: &Row<'_>) -> Result<(i64, RecoveredSession), Fau
 /// Writes a new job.
 pub(crate) fn insert_job(conn: &Connection, id: i64, record: &JobRecord) -> Result<(), Fault> {
     let sql = "INSERT INTO jobs (id, job_id, principal, session_id, trace_id, accepted_after, accepted,
-        key, fingerprint, input, rerun, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        key, fingerprint, input, rerun, sum, trace_context)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let (key, fingerprint) = record.key.as_ref().map(|(key, of)| (&**key, of.as_bytes())).unzip();
     let rerun = record.rerun.as_ref().map(|rerun| {
         let (max_runtime, trace_context) = (rerun.max_runtime, rerun.trace_context.clone());
@@ -190,6 +191,7 @@ pub(crate) fn insert_job(conn: &Connection, id: i64, record: &JobRecord) -> Resu
         input,
         rerun,
         sum,
+        record.trace_context.as_ref().map(encode).transpose()?,
     ])?;
     Ok(())
 }
@@ -204,7 +206,8 @@ fn without_credentials(accepted: &Accepted) -> Cow<'_, Accepted> {
 
 /// What [`read_job`] wants to be selected.
 pub(crate) const JOB: &str = "id, job_id, principal, session_id, trace_id, accepted_after, accepted,
-    key, fingerprint, input, rerun, stopping, stop_reason, ended, kept_from, forgotten_seq, checkpoint, remaining, gone, sum";
+    key, fingerprint, input, rerun, stopping, stop_reason, ended, kept_from, forgotten_seq, checkpoint, remaining, gone, sum,
+    trace_context";
 
 /// Reads a job, without its log.
 pub(crate) fn read_job(row: &Row<'_>) -> Result<(i64, RecoveredJob), Fault> {
@@ -230,6 +233,7 @@ pub(crate) fn read_job(row: &Row<'_>) -> Result<(i64, RecoveredJob), Fault> {
         principal: Principal::new(text(2)?),
         session_id: parse(&what("session"), &text(3)?)?,
         trace_id: parse(&what("trace"), &text(4)?)?,
+        trace_context: optional(20)?.map(|text| decode(&what("trace"), text)).transpose()?,
         accepted_after: uint(row.get(5)?)?,
         accepted: Arc::new(decode(&what("acceptance"), text(6)?)?),
         key,

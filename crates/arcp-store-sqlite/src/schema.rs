@@ -6,7 +6,7 @@ use rusqlite::Connection;
 pub(crate) const APPLICATION_ID: i32 = 0x4152_4350;
 
 /// Takes the file from the version before it to its own: the first one makes version 1 of nothing.
-pub(crate) const MIGRATIONS: &[&str] = &[VERSION_1];
+pub(crate) const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
 
 /// `sessions` and `jobs` have small names for `views` and `blocks`; the order of those is that in which they came.
 ///
@@ -91,6 +91,9 @@ CREATE INDEX views_by_session ON views (session, first);
 CREATE INDEX views_by_job ON views (job, min_index);
 ";
 
+/// Where a job stands in its trace, if that is known.
+const VERSION_2: &str = "ALTER TABLE jobs ADD COLUMN trace_context TEXT;";
+
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -150,6 +153,21 @@ mod tests {
         migrate(&conn, first + 2, &later).unwrap();
         let row = conn.query_row("SELECT epoch, note FROM store", [], |row| Ok((row.get(0)?, row.get(1)?)));
         assert_eq!(row.unwrap(), (7, "x".to_owned()));
+    }
+
+    #[test]
+    fn a_job_of_the_first_version_stands_nowhere_in_its_trace() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn, 0, &MIGRATIONS[..1]).unwrap();
+        let job =
+            "INSERT INTO jobs (id, job_id, principal, session_id, trace_id, accepted_after, accepted, sum)
+            VALUES (1, 'job_1', 'alice', 'sess_1', '1', 0, '{}', 0)";
+        conn.execute(job, []).unwrap();
+        migrate(&conn, 1, MIGRATIONS).unwrap();
+        assert_eq!(Kind::of(&conn).unwrap(), Kind::Store(MIGRATIONS.len() as i64));
+        let context =
+            conn.query_row("SELECT trace_context FROM jobs", [], |row| row.get::<_, Option<String>>(0));
+        assert_eq!(context, Ok(None));
     }
 
     #[test]

@@ -136,6 +136,7 @@
 //! | `sqlite` | `arcp-store-sqlite` | a runtime that goes on after a restart: all that it has told anybody, in one file |
 //! | `jwt` | `arcp-jwt` | let clients in by JWT, with keys that the issuer publishes; a token can cap what jobs may ask for |
 //! | `litellm` | `arcp-litellm` | give jobs virtual keys of a LiteLLM proxy, bounded as their leases are |
+//! | `otel` | `arcp-otel` | spans and metrics of runtimes in OpenTelemetry, traces from clients on; with `otlp`, exported to a collector |
 //! | on its own | `arcp-conformance` | the conformance cases as data, and what plays them |
 //! | always | `arcp-proto`, `arcp-transport` | the wire types, the traits of a link |
 //!
@@ -151,7 +152,8 @@
 //! agents, credentials of upstream services that are issued for one job and revoked with it. WebSocket with TLS, and the pipes of a
 //! child process. The published Python SDK works with it, from either side. `CONFORMANCE.md` is what the cases show of all this.
 //!
-//! Not there yet: OpenTelemetry. A runtime offers in `session.welcome` what it can do, and refuses by name
+//! Spans of sessions, jobs and tools, one trace from a submit to the tools of the last job that it leads to, and metrics, by
+//! OpenTelemetry; `arcp serve --otlp URL` exports them, and `/metrics` is for Prometheus. A runtime offers in `session.welcome` what it can do, and refuses by name
 //! what it cannot.
 //!
 //! Licensed under Apache-2.0.
@@ -174,6 +176,8 @@ pub use arcp_client::{Client, Event, Job};
 pub use arcp_jwt as jwt;
 #[cfg(feature = "litellm")]
 pub use arcp_litellm as litellm;
+#[cfg(feature = "otel")]
+pub use arcp_otel as otel;
 #[cfg(feature = "runtime")]
 pub use arcp_runtime as runtime;
 #[cfg(feature = "sqlite")]

@@ -8,6 +8,7 @@ mod credentials;
 mod jwt;
 mod lease;
 mod observe;
+mod otlp;
 mod program;
 mod serve;
 mod settings;

@@ -8,6 +8,8 @@ pub(crate) struct Serving {
     pub(crate) child: Child,
     pub(crate) stderr: BufReader<ChildStderr>,
     pub(crate) url: String,
+    /// The lines on stderr before it listened.
+    pub(crate) said_before: Vec<String>,
 }
 
 pub(crate) fn arcp() -> Command {
@@ -24,12 +26,22 @@ pub(crate) fn arcp() -> Command {
 
 /// A runtime that knows alice by a token.
 pub(crate) fn serve(arguments: &[&str]) -> Serving {
-    serve_only(&[&["--token", "s3cret=alice"], arguments].concat())
+    serve_in(&[], arguments)
+}
+
+/// The same with more in its environment.
+pub(crate) fn serve_in(environment: &[(&str, &str)], arguments: &[&str]) -> Serving {
+    start(environment, &[&["--token", "s3cret=alice"], arguments].concat())
 }
 
 /// A runtime that knows nobody but by the arguments.
 pub(crate) fn serve_only(arguments: &[&str]) -> Serving {
+    start(&[], arguments)
+}
+
+fn start(environment: &[(&str, &str)], arguments: &[&str]) -> Serving {
     let mut child = arcp()
+        .envs(environment.iter().copied())
         .args(["serve", "--listen", "127.0.0.1:0", "--fixtures"])
         .args(if arguments.contains(&"--store") { &[][..] } else { &["--store", "memory"] })
         .args(arguments)
@@ -37,14 +49,16 @@ pub(crate) fn serve_only(arguments: &[&str]) -> Serving {
         .spawn()
         .unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said_before = Vec::new();
     let url = loop {
         let mut line = String::new();
         assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "serve ended before it listened");
         if let Some(url) = line.trim().strip_prefix("listening on ") {
             break url.to_owned();
         }
+        said_before.push(line);
     };
-    Serving { child, stderr, url }
+    Serving { child, stderr, url, said_before }
 }
 
 impl Serving {

@@ -54,7 +54,11 @@ pub(crate) struct Commands {
     pub(super) state: watch::Receiver<State>,
     pub(super) opened: Arc<RwLock<Arc<Opened>>>,
     pub(super) max_result_bytes: usize,
+    pub(super) trace: Option<CurrentTrace>,
 }
+
+/// Tells which trace whoever asks is in.
+pub(crate) type CurrentTrace = Arc<dyn Fn() -> Option<TraceContext> + Send + Sync>;
 
 impl Commands {
     pub(crate) async fn submit(
@@ -105,6 +109,11 @@ impl Commands {
     /// How large a result may be that is put together in memory.
     pub(crate) fn max_result_bytes(&self) -> usize {
         self.max_result_bytes
+    }
+
+    /// Which trace whoever asks is in, if anybody can tell.
+    pub(crate) fn current_trace(&self) -> Option<TraceContext> {
+        self.trace.as_ref().and_then(|trace| trace())
     }
 
     pub(crate) fn state(&self) -> watch::Receiver<State> {

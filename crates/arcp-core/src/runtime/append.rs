@@ -18,6 +18,12 @@ impl Runtime {
         private: Option<Arc<Entry>>,
     ) -> Arc<Entry> {
         let entry = Arc::new(entry);
+        if let Some(kind) = &entry.kind {
+            self.tally.event(kind);
+            if let Some(span) = self.jobs.get(&job_key).and_then(|job| job.span.as_ref()) {
+                span.event(kind, entry.index);
+            }
+        }
         let mut followers = match self.jobs.get_mut(&job_key) {
             Some(job) => {
                 job.next_index += 1;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use arcp_proto::session::{Peer, Resume};
-use arcp_proto::{Features, MessageId};
+use arcp_proto::{Features, MessageId, TraceContext};
 
 use super::{Close, Limits, SessionKey, Transmit};
 use crate::quirks::KnownPeer;
@@ -13,6 +13,8 @@ pub(super) struct Connection {
     pub(super) phase: Phase,
     /// Whether nobody between its ends can read it.
     pub(super) secure: bool,
+    /// What the request that has brought it about belonged to, if it said so.
+    pub(super) trace: Option<Box<TraceContext>>,
     pub(super) handshake_deadline: Instant,
     /// Messages without a number, in order.
     pub(super) answers: VecDeque<Answer>,
@@ -84,6 +86,7 @@ impl Connection {
         Self {
             phase: Phase::Hello,
             secure,
+            trace: None,
             handshake_deadline,
             answers: VecDeque::new(),
             answer_bytes: 0,

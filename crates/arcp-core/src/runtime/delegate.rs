@@ -11,7 +11,7 @@ use arcp_proto::{
 use super::input::Verdict;
 use super::log::{Draft, Entry};
 use super::submit::{Order, Parent};
-use super::{Agents, Event, JobKey, Outcome, Runtime, SessionKey, StopCause};
+use super::{Agents, Event, JobKey, Outcome, Refused, Runtime, SessionKey, StopCause};
 use crate::lease::{Delegated, Denied};
 use crate::time::Now;
 
@@ -153,6 +153,7 @@ impl Runtime {
         delegate_id: &DelegateId,
         error: &NotDelegated,
     ) {
+        self.tally.refuse(Refused::Operation, &error.payload().code);
         let Ok(call_id) = delegate_id.as_str().parse() else { return };
         let result = ToolResult { call_id, outcome: ToolOutcome::Error(error.payload()) };
         if let Ok(draft) = Draft::new(EventKind::ToolResult, now.wall, &result) {
@@ -187,7 +188,8 @@ impl Runtime {
         self.check_input(&agent, &input, verdict).map_err(NotDelegated::Refused)?;
         let (owner, principal, session_id) =
             (parent.owner, parent.principal.clone(), parent.session_id.clone());
-        let (trace_id, trace_context) = (parent.head.trace_id, parent.trace_context.clone());
+        let above = parent.trace_context();
+        let trace_id = parent.head.trace_id;
         let authority = Arc::clone(&parent.authority);
         self.check_job_limits(owner, &principal).map_err(NotDelegated::Refused)?;
         let Delegated { authority, lease, constraints } =
@@ -204,7 +206,7 @@ impl Runtime {
             lease_constraints: constraints.clone(),
             provisioning,
         };
-        let order = Order {
+        let mut order = Order {
             job,
             job_id,
             agent,
@@ -218,9 +220,12 @@ impl Runtime {
             key: None,
             max_runtime: None,
             trace_id,
-            trace_context,
+            submitted_in: above.clone(),
+            trace_context: above,
+            span: None,
             parent: Some(Parent { job: parent_key, delegate_id: delegate_id.clone() }),
         };
+        self.trace_order(&mut order);
         Ok((order, child))
     }
 
@@ -245,9 +250,13 @@ impl Runtime {
         let job = self.job_ids.get(&accepted.job_id).and_then(|job_key| self.jobs.get(job_key));
         accepted.credentials = job.map(|job| self.credentials_for(owner, job)).unwrap_or_default();
         let (job_id, trace_id) = (accepted.job_id.clone(), accepted.trace_id);
+        let head = job.map(|job| Arc::clone(&job.head));
         self.answer_after(now, connection, owner, after, &accepted, |envelope| {
             envelope.job_id = Some(job_id);
             envelope.trace_id = trace_id;
+            if let Some(head) = head {
+                head.dress(envelope);
+            }
         });
     }
 

@@ -6,7 +6,7 @@ use arcp_proto::session::Peer;
 use arcp_proto::{BearerToken, JobId, Json, Lease, LeaseConstraints, SessionId, TraceContext, TraceId};
 
 use super::log::Entry;
-use super::{ConnectionKey, JobKey, NotDelegated, ResolvedAgent};
+use super::{ConnectionKey, JobKey, JobSpan, NotDelegated, ResolvedAgent};
 use crate::lease::Authority;
 use crate::principal::Principal;
 
@@ -96,7 +96,7 @@ pub struct JobSpec {
     pub parent_job_id: Option<JobId>,
     /// Its trace.
     pub trace_id: TraceId,
-    /// The submitter's whole trace context, if it gave one.
+    /// Where it stands in that: the context of its span or, if it is not traced, the one that it was submitted with.
     pub trace_context: Option<TraceContext>,
     /// What it may do.
     pub lease: Lease,
@@ -104,6 +104,8 @@ pub struct JobSpec {
     pub lease_constraints: LeaseConstraints,
     /// What decides on both.
     pub authority: Arc<Authority>,
+    /// Its span, if it is traced.
+    pub span: Option<Arc<dyn JobSpan>>,
     /// The last checkpoint of an earlier run, if the agent is run again after a restart and there is one.
     pub restored: Option<Json>,
 }

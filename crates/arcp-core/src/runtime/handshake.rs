@@ -9,7 +9,7 @@ use super::connection::{Introduction, Phase};
 use super::drain::NO_ROOM;
 use super::session::Session;
 use super::timers::Timer;
-use super::{Close, ConnectionKey, Event, Runtime, SessionKey, Write};
+use super::{Close, ConnectionKey, Event, Refused, Runtime, SessionKey, TracedSession, Write};
 use crate::incoming::{Incoming, Received};
 use crate::principal::{Caller, Principal};
 use crate::quirks;
@@ -72,6 +72,7 @@ impl Runtime {
             return;
         };
         let request_id = introduction.request_id.clone();
+        let refused = if introduction.resume.is_some() { Refused::Resume } else { Refused::Session };
         let opened = match outcome {
             Ok(caller) => self.open(now, connection_key, caller.into(), *introduction),
             Err(error @ AuthenticationError::Invalid) => {
@@ -83,7 +84,7 @@ impl Runtime {
         };
         match opened {
             Ok(()) => self.events.push_back(Event::Read(connection_key)),
-            Err(error) => self.refuse_handshake(now, connection_key, error, Some(request_id)),
+            Err(error) => self.refuse_opening(now, connection_key, refused, error, Some(request_id)),
         }
     }
 
@@ -100,7 +101,11 @@ impl Runtime {
         let token = self.ids.resume_token();
         let resumed_at = introduction.resume.as_ref().map(|resume| resume.last_event_seq);
         let session_key = match introduction.resume {
-            Some(resume) => self.resume(now, connection_key, &principal, &resume, token.digest())?,
+            Some(resume) => {
+                let key = self.resume(now, connection_key, &principal, &resume, token.digest())?;
+                self.tally.sessions_resumed += 1;
+                key
+            }
             None => self.open_new(now, connection_key, principal, &introduction, &token)?,
         };
         if let Some(connection) = self.connections.by_key_mut(connection_key) {
@@ -115,6 +120,7 @@ impl Runtime {
             // A session that was opened with a token that allows more has no more than the one that it is resumed with.
             session.ceiling = ceiling;
         }
+        self.trace_session(connection_key, session_key, resumed_at.is_some());
         self.record_session(session_key);
         self.start_heartbeat(now, connection_key);
         self.welcome(now, connection_key, session_key, token);
@@ -163,7 +169,22 @@ impl Runtime {
         }
         let key = SessionKey(self.next_key());
         self.sessions.insert(key, session);
+        self.tally.sessions_opened += 1;
         Ok(key)
+    }
+
+    /// Tells the tracer, if there is one, of a session that has a connection.
+    fn trace_session(&mut self, connection_key: ConnectionKey, session_key: SessionKey, resumed: bool) {
+        let Some(tracer) = &self.config.tracer else { return };
+        let connection = self.connections.by_key(connection_key);
+        let parent = connection.and_then(|connection| connection.trace.as_deref());
+        let Some(session) = self.sessions.by_key_mut(session_key) else { return };
+        if session.span.is_none() {
+            session.span = tracer.session(&TracedSession { session_id: session.id(), parent });
+        }
+        if resumed {
+            session.trace("resumed");
+        }
     }
 
     fn welcome(
@@ -235,6 +256,18 @@ impl Runtime {
         error: ErrorPayload,
         request_id: Option<MessageId>,
     ) {
+        self.refuse_opening(now, connection_key, Refused::Session, error, request_id);
+    }
+
+    fn refuse_opening(
+        &mut self,
+        now: Now,
+        connection_key: ConnectionKey,
+        what: Refused,
+        error: ErrorPayload,
+        request_id: Option<MessageId>,
+    ) {
+        self.tally.refuse(what, &error.code);
         tracing::debug!(%error, "handshake refused");
         self.handshaking.remove(&connection_key);
         self.answer_error(now, connection_key, None, wire::Error { error, request_id, job_id: None });

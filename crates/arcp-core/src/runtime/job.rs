@@ -13,7 +13,9 @@ use super::lend::Allowance;
 use super::log::{Cost, Draft, Entry, JobHead, JobLog};
 use super::result::ResultStream;
 use super::timers::Timer;
-use super::{Event, FollowRecord, JobKey, JobSpec, Runtime, SessionKey, StopCause, Write};
+use super::{
+    Event, FollowRecord, JobKey, JobSpan, JobSpec, Runtime, SessionKey, StopCause, TracedEnd, Write,
+};
 use crate::lease::{Authority, Reservation};
 use crate::principal::Principal;
 use crate::time::{Instant, Now};
@@ -24,7 +26,10 @@ pub(super) struct Job {
     /// The session that submitted it, and the only one that may cancel it (§7.4).
     pub(super) owner: SessionKey,
     pub(super) session_id: SessionId,
-    pub(super) trace_context: Option<TraceContext>,
+    /// Where it stands in its trace, if that is not what its head says: it is run again.
+    pub(super) traced: Option<TraceContext>,
+    /// Its span, if it is recorded.
+    pub(super) span: Option<Arc<dyn JobSpan>>,
     /// The sessions that are sent its messages.
     pub(super) followers: Vec<Follower>,
     /// What its submitter was told, but for the request's id.
@@ -152,7 +157,8 @@ impl Job {
             principal,
             owner,
             session_id,
-            trace_context: None,
+            traced: None,
+            span: None,
             followers: vec![Follower { session: owner, submitted: true, paces: true, behind: None }],
             accepted,
             authority,
@@ -174,6 +180,11 @@ impl Job {
             ended: None,
             terminal: None,
         }
+    }
+
+    /// Where it stands in its trace: what it delegates belongs to that.
+    pub(super) fn trace_context(&self) -> Option<TraceContext> {
+        self.traced.as_ref().or(self.head.trace_context.as_ref()).cloned()
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -237,14 +248,18 @@ impl Runtime {
         if draft.payload.len() > limit {
             return Err(EmitError::TooLarge { bytes: draft.payload.len(), limit });
         }
+        let mut spent = None;
         let charged = draft.cost.take().and_then(|Cost { currency, amount }| {
             let remaining = match reservation {
                 Some(reservation) if *reservation.currency() == currency => reservation.settle(amount),
                 _ => job.authority.charge(&currency, amount),
             };
-            Some((currency, remaining?))
+            let remaining = remaining?;
+            spent = Some(amount);
+            Some((currency, remaining))
         });
-        if charged.is_some() {
+        if let (Some((currency, _)), Some(amount)) = (&charged, spent) {
+            self.tally.spend(currency, amount);
             self.counters_changed(job_key);
         }
         self.append_event(job_key, draft);
@@ -432,10 +447,18 @@ impl Runtime {
         };
         entry.plain = plain.map(|plain| entry.instead(plain));
         let job_id = job.head.job_id.clone();
+        if let Some(span) = &job.span {
+            let error: Option<JobError> =
+                (status != FinalStatus::Success).then(|| entry.payload.decode().ok()).flatten();
+            let code = error.as_ref().map(|error| &error.error.code);
+            span.end(&TracedEnd { status: &status, code, remaining: job.authority.remaining() });
+        }
+        self.tally.ended(&status);
         let entry = self.append(job_key, entry, None);
         self.writes.push(Write::JobEnded(job_id, status.clone()));
         let Some(job) = self.jobs.get_mut(&job_key) else { return };
         job.terminal = Some(Arc::clone(&entry));
+        job.span = None;
         job.waiting_to_start = None;
         job.result = None;
         job.ended = Some(status);

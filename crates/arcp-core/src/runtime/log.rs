@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arcp_proto::event::{BUDGET_REMAINING, EventKind, Metric, ResultChunk};
 use arcp_proto::{
-    Amount, Currency, EncodeError, Feature, Features, JobId, Json, MessageType, ResultId, Timestamp, TraceId,
+    Amount, Currency, EncodeError, Envelope, Extensions, Feature, Features, JobId, Json, MessageType,
+    ResultId, Timestamp, TraceContext, TraceId,
 };
 use serde::Serialize;
 
@@ -135,6 +136,29 @@ pub struct JobHead {
     pub job_id: JobId,
     /// Its trace.
     pub trace_id: TraceId,
+    /// Where it stands in that, if that is known: on the messages that say that it begins and how it has ended.
+    pub trace_context: Option<TraceContext>,
+}
+
+impl JobHead {
+    /// Puts what is known of the trace on an envelope.
+    pub(super) fn dress(&self, envelope: &mut Envelope) {
+        envelope.trace_id = Some(self.trace_id);
+        self.insert_context(&mut envelope.extensions);
+    }
+
+    /// What its last message has beside its payload.
+    pub(super) fn extensions(&self) -> Extensions {
+        let mut extensions = Extensions::default();
+        self.insert_context(&mut extensions);
+        extensions
+    }
+
+    fn insert_context(&self, extensions: &mut Extensions) {
+        if let Some(context) = self.trace_context.as_ref().and_then(|context| Json::encode(context).ok()) {
+            extensions.insert(Extensions::TRACE_CONTEXT, context);
+        }
+    }
 }
 
 /// What is kept of a job's log for those who subscribe later.

@@ -61,7 +61,11 @@ pub struct RecoveredJob {
 impl RecoveredJob {
     /// A job of which nothing but its acceptance is known.
     pub fn new(record: JobRecord) -> Self {
-        let head = JobHead { job_id: record.accepted.job_id.clone(), trace_id: record.trace_id };
+        let head = JobHead {
+            job_id: record.accepted.job_id.clone(),
+            trace_id: record.trace_id,
+            trace_context: record.trace_context.clone(),
+        };
         Self {
             record,
             head: Arc::new(head),

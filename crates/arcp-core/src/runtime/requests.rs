@@ -6,7 +6,7 @@ use arcp_proto::{ErrorCode, ErrorPayload, Feature, JobId, Message, MessageId, Me
 
 use super::connection::Phase;
 use super::drain::NO_ROOM;
-use super::{Close, ConnectionKey, Runtime, SessionKey, StopCause};
+use super::{Close, ConnectionKey, Refused, Runtime, SessionKey, StopCause};
 use crate::incoming::{Incoming, Received};
 use crate::observation::Observation;
 use crate::time::Now;
@@ -134,6 +134,7 @@ impl Runtime {
 
     /// Refuses one request; the session goes on.
     pub(super) fn refuse(&mut self, now: Now, request: &Request, error: ErrorPayload, job_id: Option<JobId>) {
+        self.tally.refuse(Refused::Request, &error.code);
         let session_id = self.session_id(request.session);
         let error = wire::Error { error, request_id: request.id.clone(), job_id };
         self.answer_error(now, request.connection, session_id, error);

@@ -17,7 +17,7 @@ use super::resume::OLD_TOKEN_LIFE;
 use super::session::{Disconnected, OldToken, Session};
 use super::timers::Timer;
 use super::write::{JobRecord, Logged, Rerun};
-use super::{Event, JobKey, JobSpec, Outcome, Runtime, SessionKey};
+use super::{Event, JobKey, JobSpan, JobSpec, Outcome, Runtime, SessionKey, TracedJob};
 use crate::lease::{Authority, CENTURY};
 use crate::observation::Observation;
 use crate::time::{Instant, Now};
@@ -288,8 +288,26 @@ impl Runtime {
         let agent = accepted.agent.as_deref().and_then(|agent| agent.parse::<AgentRef>().ok());
         let Some(Ok(agent)) = agent.map(|agent| self.config.agents.resolve(&agent)) else { return };
         let Some(job) = self.jobs.get_mut(&job_key) else { return };
-        job.trace_context = trace_context.clone();
         let authority = Arc::clone(&job.authority);
+        let session = self.sessions.by_key(job.owner).and_then(|session| session.span.as_ref());
+        let span: Option<Arc<dyn JobSpan>> = self.config.tracer.as_ref().and_then(|tracer| {
+            let span = tracer.job(&TracedJob {
+                job_id: &accepted.job_id,
+                session_id: &record.session_id,
+                session: session.map(|span| span.context()),
+                agent: &agent,
+                parent: trace_context.as_ref(),
+                trace_id: record.trace_id,
+                delegated: false,
+                lease: &accepted.lease,
+                lease_constraints: &accepted.lease_constraints,
+            });
+            span.map(Arc::from)
+        });
+        job.span = span.clone().filter(|span| span.is_recording());
+        let traced = span.as_ref().map(|span| span.context());
+        let trace_context = traced.filter(|context| context.trace_id == record.trace_id).or(trace_context);
+        job.traced = trace_context.clone();
         let spec = Box::new(JobSpec {
             job: job_key,
             job_id: accepted.job_id,
@@ -300,6 +318,7 @@ impl Runtime {
             parent_job_id: None,
             trace_id: record.trace_id,
             trace_context,
+            span,
             lease: accepted.lease,
             lease_constraints: accepted.lease_constraints,
             authority: Arc::clone(&authority),

@@ -110,6 +110,7 @@ impl Runtime {
             return; // it has a new one already
         }
         session.connection = None;
+        session.trace("disconnected");
         let until = now.monotonic + self.config.limits.resume_window;
         session.disconnected = Some(Disconnected { at: now.wall, until, spared_until: None });
         let waiting = session.waiting.drain(..);

@@ -10,7 +10,7 @@ use arcp_proto::{Digest, Feature, Features, JobId, SessionId, Timestamp, Ulid};
 
 use super::log::Entry;
 use super::transmit::{NumberedEntry, SessionHead};
-use super::{ConnectionKey, JobKey, Limits, SessionRecord, Shown, ViewRecord};
+use super::{ConnectionKey, JobKey, Limits, SessionRecord, SessionSpan, Shown, ViewRecord};
 use crate::lease::Ceiling;
 use crate::principal::Principal;
 use crate::quirks::Quirks;
@@ -19,6 +19,8 @@ use crate::time::{Instant, Now};
 pub(super) struct Session {
     pub(super) head: Arc<SessionHead>,
     pub(super) principal: Principal,
+    /// Its span, if it is traced. It ends with it.
+    pub(super) span: Option<Box<dyn SessionSpan>>,
     /// What its jobs may ask for at most, by the token of its last handshake. It is not stored: nothing is submitted before
     /// another one.
     pub(super) ceiling: Option<Arc<Ceiling>>,
@@ -100,6 +102,7 @@ impl Session {
         Self {
             head: Arc::new(head),
             principal,
+            span: None,
             ceiling: None,
             features,
             connection: None,
@@ -161,6 +164,23 @@ impl Session {
     /// Payload of the messages that are kept, in bytes.
     pub(super) fn kept_bytes(&self) -> usize {
         self.view.bytes
+    }
+
+    /// Payload of the messages that are still to be sent, in bytes.
+    pub(super) fn unsent_bytes(&self) -> usize {
+        self.view.unsent_bytes
+    }
+
+    /// How many messages its client has not acknowledged, if it acknowledges any.
+    pub(super) fn unacknowledged(&self) -> Option<u64> {
+        self.features.contains(&Feature::Ack).then(|| self.lag())
+    }
+
+    /// Tells its span, if it is traced.
+    pub(super) fn trace(&self, event: &'static str) {
+        if let Some(span) = &self.span {
+            span.event(event);
+        }
     }
 
     /// Forgets the oldest messages until no more than this is kept, but none that a live connection still has to carry.

@@ -61,6 +61,13 @@ impl Sessions {
         self.usage.len()
     }
 
+    /// Ends the spans of all of them.
+    pub(super) fn end_spans(&mut self) {
+        for session in self.by_key.values_mut() {
+            session.span = None;
+        }
+    }
+
     /// Every session, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Session> {
         self.by_key.values()

@@ -15,7 +15,10 @@ use super::job::Job;
 use super::lend::Allowance;
 use super::requests::Request;
 use super::timers::Timer;
-use super::{Event, JobHead, JobKey, JobRecord, JobSpec, Rerun, ResolvedAgent, Runtime, SessionKey, Write};
+use super::{
+    Event, JobHead, JobKey, JobRecord, JobSpan, JobSpec, Rerun, ResolvedAgent, Runtime, SessionKey,
+    TracedJob, Write,
+};
 use crate::fingerprint::Fingerprint;
 use crate::lease::{Authority, CENTURY, Denied};
 use crate::principal::Principal;
@@ -40,7 +43,11 @@ pub(super) struct Order {
     pub(super) key: Option<(Box<str>, Fingerprint)>,
     pub(super) max_runtime: Option<Duration>,
     pub(super) trace_id: TraceId,
+    /// What it was submitted with, or that of the job that delegates.
+    pub(super) submitted_in: Option<TraceContext>,
+    /// Its own: that of its span, or the one before.
     pub(super) trace_context: Option<TraceContext>,
+    pub(super) span: Option<Arc<dyn JobSpan>>,
     pub(super) parent: Option<Parent>,
 }
 
@@ -105,9 +112,10 @@ impl Runtime {
         let Submit { lease_request: lease, lease_constraints: constraints, .. } = &submit;
         let authority = Authority::new(lease, constraints, self.config.models, now).map_err(denied)?;
         self.check_job_limits(request.session, &principal)?;
-        let trace_id = trace_context.as_ref().map(|context| context.trace_id).or(trace_id);
+        let given = trace_context.as_ref().map(|context| context.trace_id).or(trace_id);
         let (job, job_id) = self.new_job(now);
-        let order = Order {
+        let trace_id = given.unwrap_or_else(|| self.ids.trace_id());
+        let mut order = Order {
             job,
             job_id,
             agent,
@@ -120,10 +128,22 @@ impl Runtime {
             authority: Arc::new(authority),
             key,
             max_runtime: submit.max_runtime_sec.map(Duration::from_secs),
-            trace_id: trace_id.unwrap_or_else(|| self.ids.trace_id()),
+            trace_id,
+            submitted_in: trace_context.clone(),
             trace_context,
+            span: None,
             parent: None,
         };
+        self.trace_order(&mut order);
+        if let (None, Some(span)) = (given, &order.span) {
+            order.trace_id = span.context().trace_id;
+            order.trace_context = Some(span.context());
+        }
+        // Who names a trace traces, and so tools are told of it (§11): by a span that nobody records, if there is no other.
+        if given.is_some() && order.span.is_none() && order.trace_context.is_none() {
+            let (trace_id, span_id) = (order.trace_id, self.ids.span_id());
+            order.trace_context = Some(TraceContext { trace_id, span_id, sampled: true, tracestate: None });
+        }
         self.count(order.owner, &order.principal);
         if self.provisions_credentials() {
             self.provision(now, order, Some(request));
@@ -221,11 +241,34 @@ impl Runtime {
             parent_job_id: self.parent_of(order).map(|parent| parent.head.job_id.clone()),
             trace_id: order.trace_id,
             trace_context: order.trace_context.clone(),
+            span: order.span.clone(),
             lease: order.lease.clone(),
             lease_constraints: order.lease_constraints.clone(),
             authority: Arc::clone(&order.authority),
             restored: None,
         }
+    }
+
+    /// Begins the span of a job that is to be, if there is a tracer.
+    pub(super) fn trace_order(&self, order: &mut Order) {
+        let Some(tracer) = &self.config.tracer else { return };
+        let session = self.sessions.by_key(order.owner).and_then(|session| session.span.as_ref());
+        let Some(span) = tracer.job(&TracedJob {
+            job_id: &order.job_id,
+            session_id: &order.session_id,
+            session: session.map(|span| span.context()),
+            agent: &order.agent,
+            parent: order.submitted_in.as_ref(),
+            trace_id: order.trace_id,
+            delegated: order.parent.is_some(),
+            lease: &order.lease,
+            lease_constraints: &order.lease_constraints,
+        }) else {
+            return;
+        };
+        // Whatever a tracer does, one job is in one trace.
+        order.trace_context = Some(span.context()).filter(|context| context.trace_id == order.trace_id);
+        order.span = Some(span.into());
     }
 
     /// Makes a job of an order that was counted. It is known from here on, but its agent has not been started.
@@ -237,7 +280,7 @@ impl Runtime {
         let rerun = (alone && self.config.agents.are_rerun(&order.agent)).then(|| Rerun {
             input: order.input.clone(),
             max_runtime: order.max_runtime,
-            trace_context: order.trace_context.clone(),
+            trace_context: order.submitted_in.clone(),
         });
         let Order { job: job_key, job_id, agent, principal, owner, session_id, key, trace_id, .. } = order;
         let Order { lease, lease_constraints, authority, .. } = order;
@@ -254,7 +297,9 @@ impl Runtime {
             delegate_id: order.parent.as_ref().map(|parent| parent.delegate_id.clone()),
             request_id: None,
         });
-        let head = Arc::new(JobHead { job_id: job_id.clone(), trace_id });
+        let trace_context = order.trace_context.clone();
+        let head =
+            Arc::new(JobHead { job_id: job_id.clone(), trace_id, trace_context: trace_context.clone() });
         let mut job = Job::new(
             head,
             principal.clone(),
@@ -263,7 +308,7 @@ impl Runtime {
             Arc::clone(&authority),
             key.is_some(),
         );
-        job.trace_context = order.trace_context;
+        job.span = order.span.filter(|span| span.is_recording());
         job.parent = order.parent.as_ref().map(|parent| parent.job);
         job.depth = depth;
         job.position = self.writes.position();
@@ -276,6 +321,7 @@ impl Runtime {
         }
         self.jobs_of.entry(job.principal.clone()).or_default().insert(job_key);
         self.jobs.insert(job_key, job);
+        self.tally.jobs_accepted += 1;
         self.job_ids.insert(job_id, job_key);
         if let Some(session) = self.sessions.by_key_mut(owner) {
             session.following.push(job_key);
@@ -289,6 +335,7 @@ impl Runtime {
             principal: principal.clone(),
             session_id,
             trace_id,
+            trace_context,
             accepted_after,
             accepted,
             key: key.clone(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arcp_proto::{ByteString, EnvelopeRef, SessionId, Timestamp, ULID_LEN, Ulid};
+use arcp_proto::{ByteString, EnvelopeRef, Extensions, MessageType, SessionId, Timestamp, ULID_LEN, Ulid};
 
 use super::listing::Listing;
 use super::log::{Entry, JobHead};
@@ -182,6 +182,11 @@ impl NumberedEntry {
         let instead = session.quirks.instead(&entry.message_type, &entry.payload);
         let (message_type, payload) =
             instead.as_ref().map_or((&entry.message_type, &entry.payload), |(kind, json)| (kind, json));
+        // Events are many, and what came before them has said it.
+        let extensions = match entry.message_type {
+            MessageType::JobEvent => Extensions::default(),
+            _ => entry.job.extensions(),
+        };
         let envelope = EnvelopeRef {
             id: ulid.array_to_str(&mut id),
             message_type,
@@ -189,6 +194,7 @@ impl NumberedEntry {
             trace_id: Some(entry.job.trace_id),
             job_id: Some(&entry.job.job_id),
             event_seq: Some(*event_seq),
+            extensions: &extensions,
             payload,
         };
         envelope.encode()

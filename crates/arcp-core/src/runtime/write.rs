@@ -130,6 +130,8 @@ pub struct JobRecord {
     pub session_id: SessionId,
     /// Its trace.
     pub trace_id: TraceId,
+    /// Where it stands in that, if that is known.
+    pub trace_context: Option<TraceContext>,
     /// The number of that session's last message before the acceptance.
     pub accepted_after: u64,
     /// What its submitter was told, without credentials.

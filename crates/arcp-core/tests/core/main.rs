@@ -32,6 +32,7 @@ mod restore;
 mod result;
 mod resume;
 mod secure;
+mod spans;
 mod submit;
 mod subscribe;
 mod together;

@@ -48,6 +48,34 @@ fn a_session_is_resumed_with_the_same_numbers_and_bytes() {
     assert_eq!(numbers(&back(&mut host, &again, 5).hears(&mut host)), [6, 7]);
 }
 
+/// §11.
+#[test]
+fn the_last_message_of_a_job_says_where_the_job_stands_in_its_trace_also_after_a_restart() {
+    const EXTENSION: &str = "x-vendor.opentelemetry.tracecontext";
+    let context = json!({ "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "a=b" });
+    let mut host = Host::new();
+    let alice = host.join("alice");
+    let mut submit = message("m", "job.submit", json!({ "agent": "echo" }));
+    submit["extensions"] = json!({ EXTENSION: context });
+    for _ in 0..2 {
+        alice.sends(&mut host, &submit);
+    }
+    let accepted = alice.hears(&mut host);
+    let jobs: Vec<_> = accepted.iter().map(|one| one["job_id"].as_str().unwrap().to_owned()).collect();
+    assert!(accepted.iter().all(|one| one["extensions"] == json!({ EXTENSION: context })), "{accepted:?}");
+    host.emits(&jobs[0], &["a"]);
+    host.succeed(&jobs[0]);
+    let before = alice.hears_text(&mut host);
+    let read = |text: &String| serde_json::from_str::<Value>(text).unwrap();
+    let (event, end) = (read(&before[0]), read(&before[1]));
+    assert_eq!((event.get("extensions"), &end["extensions"][EXTENSION]), (None, &context));
+    host.crash();
+    let after = back(&mut host, &alice, 0).hears_text(&mut host);
+    assert_eq!(after[..2], before);
+    let lost = read(&after[2]);
+    assert_eq!((lost["job_id"].as_str(), &lost["extensions"][EXTENSION]), (Some(jobs[1].as_str()), &context));
+}
+
 #[test]
 fn a_job_that_was_running_ends_retryable_for_everybody_who_follows_it() {
     let mut host = Host::new();

@@ -33,7 +33,11 @@ fn a_submit_is_accepted_with_exactly_this() {
     );
     envelope["trace_id"] = json!(TRACE);
     peer.sends(&mut host, &envelope);
-    let accepted = peer.hears_one(&mut host);
+    let mut accepted = peer.hears_one(&mut host);
+    // Who names a trace is told where in it the job is.
+    let extensions = accepted.as_object_mut().unwrap().remove("extensions").unwrap();
+    let context = &extensions["x-vendor.opentelemetry.tracecontext"];
+    assert!(context["traceparent"].as_str().unwrap().starts_with(&format!("00-{TRACE}-")), "{extensions}");
     let job_id = accepted["payload"]["job_id"].as_str().unwrap().to_owned();
     assert!(job_id.starts_with("job_") && job_id.len() == 30);
     assert_eq!(
@@ -288,10 +292,17 @@ fn a_trace_is_taken_from_wherever_it_was_put() {
         let accepted = peer.hears_one(&mut host);
         assert_eq!(accepted["trace_id"], expected);
         assert_eq!(accepted["payload"]["trace_id"], expected);
+        let context = &accepted["extensions"]["x-vendor.opentelemetry.tracecontext"];
+        let spec = &host.started[accepted["job_id"].as_str().unwrap()];
+        let known = spec.trace_context.as_ref().unwrap();
+        assert_eq!(context["traceparent"], known.to_string());
+        assert_eq!(known.trace_id.to_string(), TRACE);
+        match index {
+            // A span of its own making stands for whoever has named nothing but the trace.
+            0 | 1 => assert!(known.to_string() != PARENT && known.tracestate.is_none()),
+            _ => assert_eq!((known.to_string().as_str(), known.tracestate.as_deref()), (PARENT, Some("a=b"))),
+        }
     }
-    let contexts: Vec<_> = host.started.values().filter_map(|spec| spec.trace_context.clone()).collect();
-    assert_eq!(contexts.len(), 2);
-    assert_eq!((contexts[0].to_string().as_str(), contexts[0].tracestate.as_deref()), (PARENT, Some("a=b")));
 }
 
 #[test]

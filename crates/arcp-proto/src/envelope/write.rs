@@ -21,6 +21,7 @@ pub struct EnvelopeRef<'a> {
     pub trace_id: Option<TraceId>,
     pub job_id: Option<&'a JobId>,
     pub event_seq: Option<u64>,
+    pub extensions: &'a Extensions,
     pub payload: &'a Json,
 }
 
@@ -51,6 +52,11 @@ impl EnvelopeRef<'_> {
             out.push_str(",\"event_seq\":");
             out.push_str(itoa::Buffer::new().format(seq.min(i64::MAX as u64)));
         }
+        let Extensions(extensions) = self.extensions;
+        if !extensions.is_empty() {
+            out.push_str(",\"extensions\":");
+            object(&mut out, extensions);
+        }
         more(&mut out);
         out.push_str(",\"payload\":");
         out.push_str(self.payload.as_str());
@@ -69,14 +75,10 @@ pub(super) fn encode(envelope: &Envelope) -> ByteString {
         trace_id: *trace_id,
         job_id: job_id.as_ref(),
         event_seq: *event_seq,
+        extensions,
         payload,
     };
     known.encode_with(|out| {
-        let Extensions(extensions) = extensions;
-        if !extensions.is_empty() {
-            out.push_str(",\"extensions\":");
-            object(out, extensions);
-        }
         for (name, value) in unknown {
             out.push(',');
             string(out, name);

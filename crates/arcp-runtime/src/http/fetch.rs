@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use arcp_core::lease::Denied;
-use arcp_proto::{ErrorCode, namespace};
-use reqwest::header::{self, HeaderMap, HeaderName};
+use arcp_proto::{ErrorCode, TraceContext, namespace};
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 
 use super::address::{self, Rule};
@@ -33,6 +33,10 @@ const RESERVED: [HeaderName; 9] = [
     header::EXPECT,
 ];
 
+/// The headers of W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
 /// Headers of a body.
 const OF_BODY: [HeaderName; 4] =
     [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::CONTENT_LANGUAGE, header::CONTENT_LOCATION];
@@ -47,13 +51,19 @@ pub(super) struct Message {
 
 impl Message {
     /// Sends it, follows redirects, reads the body of the last response.
-    pub(super) async fn fetch(mut self, ctx: &JobContext, url: &str) -> Result<Response, OperationError> {
+    pub(super) async fn fetch(
+        mut self,
+        ctx: &JobContext,
+        url: &str,
+        trace: Option<TraceContext>,
+    ) -> Result<Response, OperationError> {
         if self.method == Method::CONNECT {
             return Err(invalid("method CONNECT opens a tunnel"));
         }
         if let Some(name) = RESERVED.iter().find(|name| self.headers.contains_key(*name)) {
             return Err(invalid(format!("header {name} is not the agent's to set")));
         }
+        self.continue_trace(trace);
         let clients = ctx.driver().http().await.map_err(failed)?;
         let mut hop = Hop::authorize(ctx, url)?;
         for _ in 0..=MAX_REDIRECTS {
@@ -68,6 +78,18 @@ impl Message {
         }
         let text = format!("more than {MAX_REDIRECTS} redirects");
         Err(OperationError::Failed(AgentError::new(TOO_MANY_REDIRECTS, text)))
+    }
+
+    /// Tells whoever is asked which trace this belongs to.
+    fn continue_trace(&mut self, trace: Option<TraceContext>) {
+        let Some(trace) = trace.filter(|_| !self.headers.contains_key(TRACEPARENT)) else { return };
+        if let Ok(parent) = HeaderValue::try_from(trace.to_string()) {
+            self.headers.insert(TRACEPARENT, parent);
+            self.headers.remove(TRACESTATE);
+            if let Some(Ok(state)) = trace.tracestate.map(HeaderValue::try_from) {
+                self.headers.insert(TRACESTATE, state);
+            }
+        }
     }
 
     async fn send(&self, clients: &Clients, hop: &Hop) -> Result<reqwest::Response, OperationError> {

@@ -80,7 +80,11 @@ mod tests {
     use arcp_proto::{Json, MessageType, Timestamp, TraceId};
 
     fn append(index: u64) -> Arc<Batch> {
-        let job = JobHead { job_id: "job_1".parse().unwrap(), trace_id: TraceId::new(1).unwrap() };
+        let job = JobHead {
+            job_id: "job_1".parse().unwrap(),
+            trace_id: TraceId::new(1).unwrap(),
+            trace_context: None,
+        };
         let entry = Entry {
             job: Arc::new(job),
             index,

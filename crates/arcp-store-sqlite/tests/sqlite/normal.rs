@@ -27,7 +27,7 @@ pub(crate) fn text(recovered: &Recovered) -> String {
         }
         let record = &job.record;
         let rerun = record.rerun.as_ref().map(|rerun| rerun.input.as_str());
-        writeln!(out, "job {:?} {:?} {record:?} {rerun:?}", job.head.job_id, job.head.trace_id).unwrap();
+        writeln!(out, "job {:?} {record:?} {rerun:?}", job.head).unwrap();
         writeln!(out, "  log from {} after {}", job.kept_from, job.forgotten_seq).unwrap();
         writeln!(out, "  {:?} {:?} {:?} {}", job.stopping, job.ended, job.remaining, job.gone).unwrap();
         writeln!(out, "  {:?}", job.checkpoint.as_ref().map(|checkpoint| checkpoint.as_str())).unwrap();

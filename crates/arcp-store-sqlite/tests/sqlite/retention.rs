@@ -29,7 +29,11 @@ impl Stream {
     pub(crate) fn new(jobs: usize) -> Self {
         let head = |number: usize| {
             let job_id = format!("job_{number}").parse().unwrap();
-            Arc::new(JobHead { job_id, trace_id: TraceId::new(number as u128 + 1).unwrap() })
+            Arc::new(JobHead {
+                job_id,
+                trace_id: TraceId::new(number as u128 + 1).unwrap(),
+                trace_context: None,
+            })
         };
         let jobs = (0..jobs).map(head).collect();
         Self { session_id: "sess_1".parse().unwrap(), jobs, said: 0, position: 0 }
@@ -70,6 +74,7 @@ impl Stream {
                 principal: Principal::new("alice"),
                 session_id: self.session_id.clone(),
                 trace_id: head.trace_id,
+                trace_context: None,
                 accepted_after: 0,
                 accepted: accepted.into(),
                 key: None,

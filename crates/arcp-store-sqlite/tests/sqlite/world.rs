@@ -8,7 +8,8 @@ use std::time::Duration;
 use arcp_proto::event::EventKind;
 use arcp_proto::job::{Accepted, FinalStatus};
 use arcp_proto::{
-    BudgetAmount, Digest, Feature, Features, JobId, Json, Lease, MessageType, SessionId, Timestamp, TraceId,
+    BudgetAmount, Digest, Feature, Features, JobId, Json, Lease, MessageType, SessionId, Timestamp,
+    TraceContext, TraceId,
 };
 use arcp_runtime::store::{
     Batch, Entry, Fingerprint, FollowRecord, ForgottenRecord, JobHead, JobRecord, Logged, Rerun,
@@ -209,16 +210,21 @@ impl World {
             max_runtime: Some(Duration::new(5, 7)),
             trace_context: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap()),
         });
+        let trace_context = self.named.is_multiple_of(2).then(|| {
+            let parent = format!("00-{trace_id}-00f067aa0ba902b7-01");
+            TraceContext::new(&parent, Some("vendor=\"1\"".to_owned())).unwrap()
+        });
         let record = JobRecord {
             principal: session.record.principal.clone(),
             session_id: session_id.clone(),
             trace_id,
+            trace_context: trace_context.clone(),
             accepted_after: session.next - 1,
             accepted: accepted.into(),
             key: key.clone().map(|key| (key, Fingerprint::from_bytes([self.named as u8; 32]))),
             rerun,
         };
-        let head = Arc::new(JobHead { job_id: job_id.clone(), trace_id });
+        let head = Arc::new(JobHead { job_id: job_id.clone(), trace_id, trace_context });
         let principal = record.principal.clone();
         self.writes.push(Write::Job(Box::new(record)));
         let job = Job { head, principal, key, next: 0, kept_from: 0, owner_seq: 0, ended: false };
