@@ -38,14 +38,11 @@ async fn main() -> anyhow::Result<()> {
     // In a service this is tokio::signal::ctrl_c(). The server goes on to accept until the runtime is drained: clients whose
     // connection was lost come back for their results.
     let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
+    let (drained, everything) = tokio::sync::oneshot::channel();
     let draining = runtime.clone();
     let serving = tokio::spawn(server.serve(app, async move {
         let _ = stopping.await;
-        let everything = draining.drain(Duration::from_secs(30)).await;
-        println!(
-            "the runtime has ended, {}",
-            if everything { "and nothing is left undone" } else { "too late" }
-        );
+        let _ = drained.send(draining.drain(Duration::from_secs(30)).await);
     }));
 
     let client = arcp::connect(&url, "s3cret").await?;
@@ -66,6 +63,7 @@ async fn main() -> anyhow::Result<()> {
     }
     println!("{}", job.result::<String>().await?);
     serving.await?;
-    println!("the server has ended");
+    let everything = everything.await?;
+    println!("the server has ended, {}", if everything { "and nothing is left undone" } else { "too late" });
     Ok(())
 }

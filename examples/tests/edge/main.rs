@@ -42,8 +42,7 @@ fn graceful_shutdown() {
         "the job is draining",
         "another job is refused",
         "the work is done",
-        "the runtime has ended, and nothing is left undone",
-        "the server has ended",
+        "the server has ended, and nothing is left undone",
     ];
     prints("graceful_shutdown", &expected);
 }
