@@ -31,16 +31,20 @@ pub(crate) struct TelemetryArguments {
     #[arg(long, value_name = "RATIO", requires = "otlp")]
     otlp_sample: Option<f64>,
 
-    /// Where to answer GET /metrics, without authentication: an address of its own, or nowhere (off). If nothing is said, at
-    /// --listen, to whoever can reach that; what is told is numbers, and names neither jobs nor principals.
-    #[arg(long, value_name = "ADDR|off", conflicts_with = "stdio")]
+    /// Where to answer GET /metrics: at an address of its own, such as 127.0.0.1:9464, or at the address of the sessions (listen).
+    /// Either way without a token, to whoever can reach it, in numbers that name neither jobs nor principals; an address of its
+    /// own speaks no TLS. Nowhere if nothing is said (off).
+    #[arg(long, value_name = "ADDR|listen|off", conflicts_with = "stdio")]
     metrics: Option<MetricsAt>,
 }
 
 /// Where metrics are told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MetricsAt {
     Nowhere,
+    /// Where the sessions are.
+    Listen,
+    /// An address of their own.
     Address(SocketAddr),
 }
 
@@ -50,7 +54,8 @@ impl FromStr for MetricsAt {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "off" => Ok(Self::Nowhere),
-            address => address.parse().map(Self::Address).map_err(|_| "neither IP:PORT nor off"),
+            "listen" => Ok(Self::Listen),
+            address => address.parse().map(Self::Address).map_err(|_| "not IP:PORT, listen or off"),
         }
     }
 }
@@ -58,7 +63,7 @@ impl FromStr for MetricsAt {
 /// What is told, while the program runs.
 pub(crate) struct Telemetry {
     exporting: Option<Exporting>,
-    metrics: Option<MetricsAt>,
+    metrics: MetricsAt,
 }
 
 impl TelemetryArguments {
@@ -73,7 +78,7 @@ impl TelemetryArguments {
             otlp.start().context("--otlp").map_err(|error| Failure::new(exit::USAGE, error))
         };
         let exporting = self.otlp.as_ref().map(export).transpose()?;
-        Ok(Telemetry { exporting, metrics: self.metrics.clone() })
+        Ok(Telemetry { exporting, metrics: self.metrics.unwrap_or(MetricsAt::Nowhere) })
     }
 }
 
@@ -98,7 +103,7 @@ impl Telemetry {
 
     /// Listens for who asks for metrics at an address of their own, if there is one.
     pub(crate) async fn listen(&self) -> Result<Option<Server>, Failure> {
-        let Some(MetricsAt::Address(address)) = self.metrics else { return Ok(None) };
+        let MetricsAt::Address(address) = self.metrics else { return Ok(None) };
         let server = Server::bind(address).await;
         let server = server.with_context(|| format!("cannot listen at {address} for --metrics"));
         let server = server.map_err(|error| Failure::new(exit::USAGE, error))?;
@@ -107,15 +112,15 @@ impl Telemetry {
         Ok(Some(server))
     }
 
-    /// Adds `/metrics` to what is served to everybody, unless it has its own place or none.
+    /// Adds `/metrics` to what is served where the sessions are, if it belongs there.
     pub(crate) fn add<S: Clone + Send + Sync + 'static>(
         &self,
         router: Router<S>,
         metrics: &RuntimeMetrics,
     ) -> Router<S> {
         match self.metrics {
-            None => router.route("/metrics", route(metrics.clone())),
-            Some(_) => router,
+            MetricsAt::Listen => router.route("/metrics", route(metrics.clone())),
+            MetricsAt::Nowhere | MetricsAt::Address(_) => router,
         }
     }
 
@@ -150,6 +155,7 @@ mod tests {
     #[test]
     fn metrics_have_a_place_or_none() {
         assert_eq!("off".parse(), Ok(MetricsAt::Nowhere));
+        assert_eq!("listen".parse(), Ok(MetricsAt::Listen));
         assert_eq!("127.0.0.1:9".parse(), Ok(MetricsAt::Address(([127, 0, 0, 1], 9).into())));
         for bad in ["", "on", "9464", "localhost:9464"] {
             assert!(bad.parse::<MetricsAt>().is_err(), "{bad}");

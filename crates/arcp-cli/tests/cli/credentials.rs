@@ -60,8 +60,8 @@ fn every_job_has_a_credential_that_is_revoked_and_nobody_prints_it() {
 fn what_a_killed_runtime_has_issued_is_listed_and_revoked_by_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let (calls, ledger) = (dir.path().join("calls"), dir.path().join("ledger"));
-    let flags =
-        ["--fixture-gateway", calls.to_str().unwrap(), "--credential-ledger", ledger.to_str().unwrap()];
+    let (calls_path, ledger_path) = (calls.to_str().unwrap(), ledger.to_str().unwrap());
+    let flags = ["--fixture-gateway", calls_path, "--credential-ledger", ledger_path, "--metrics", "listen"];
     let home = dir.path().to_str().unwrap().to_owned();
     let mut serving = serve(&flags);
     let mut submit = serving.submit(&["sleep", "--detach", "--input", r#"{"ms":600000}"#]);

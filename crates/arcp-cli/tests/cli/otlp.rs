@@ -141,7 +141,7 @@ const FAMILY: &str = r#"{ "agent": "delegate", "lease_request": { "agent.delegat
 #[test]
 fn a_family_of_jobs_reaches_a_collector_as_one_tree() {
     let (url, received) = collector();
-    let serving = serve(&["--otlp", &url]);
+    let serving = serve(&["--otlp", &url, "--metrics", "listen"]);
     let lease = r#"{ "agent.delegate": ["*"], "fs.read": ["/data/**"] }"#;
     let mut submit = serving.submit(&["delegate", "--input", FAMILY, "--lease", lease]);
     exits(&submit.output().unwrap(), 0);
@@ -225,7 +225,7 @@ fn what_is_no_endpoint_is_a_usage_error() {
         (&["--otlp", "http://user:s3cret@c:4318"][..], "OTEL_EXPORTER_OTLP_HEADERS"),
         (&["--otlp", "http://c:4318", "--otlp-sample", "2"], "between 0 and 1"),
         (&["--otlp-sample", "0.5"], "--otlp"),
-        (&["--metrics", "9464"], "IP:PORT"),
+        (&["--metrics", "9464"], "IP:PORT, listen or off"),
     ] {
         let output = arcp().args(["serve", "--token", "t=alice"]).args(arguments).output().unwrap();
         exits(&output, 2);
@@ -235,20 +235,34 @@ fn what_is_no_endpoint_is_a_usage_error() {
 }
 
 #[test]
-fn metrics_have_an_address_of_their_own_or_none() {
+fn metrics_are_where_they_are_asked_for_and_nowhere_else() {
+    for nowhere in [&[][..], &["--metrics", "off"]] {
+        let serving = serve(nowhere);
+        assert!(serving.http("/metrics").starts_with("HTTP/1.1 404"), "{nowhere:?}");
+        assert!(serving.http("/healthz").starts_with("HTTP/1.1 200"));
+        stop(serving);
+    }
+
+    let serving = serve(&["--metrics", "listen"]);
+    assert_tells(&serving.http("/metrics"));
+    assert!(serving.http("/healthz").starts_with("HTTP/1.1 200"));
+    stop(serving);
+
     let mut serving = crate::program::serve_in(&[("RUST_LOG", "info")], &["--metrics", "127.0.0.1:0"]);
     let address = serving.said_before.iter().find_map(|line| line.split("metrics are at http://").nth(1));
     let address = address.unwrap().trim().trim_end_matches("/metrics").to_owned();
     assert!(serving.http("/metrics").starts_with("HTTP/1.1 404"));
     let own = std::mem::replace(&mut serving.url, format!("ws://{address}/arcp"));
-    let metrics = serving.http("/metrics");
-    assert!(metrics.starts_with("HTTP/1.1 200") && metrics.contains("\narcp_jobs_running 0\n"), "{metrics}");
-    assert!(metrics.contains("content-type: text/plain; version=0.0.4\r\n"), "{metrics}");
+    assert_tells(&serving.http("/metrics"));
     assert!(serving.http("/healthz").starts_with("HTTP/1.1 404"));
+    assert!(serving.http("/arcp").starts_with("HTTP/1.1 404"));
     serving.url = own;
     assert!(serving.http("/healthz").starts_with("HTTP/1.1 200"));
     stop(serving);
+}
 
-    let serving = serve(&["--metrics", "off"]);
-    assert!(serving.http("/metrics").starts_with("HTTP/1.1 404"));
+#[track_caller]
+fn assert_tells(metrics: &str) {
+    assert!(metrics.starts_with("HTTP/1.1 200") && metrics.contains("\narcp_jobs_running 0\n"), "{metrics}");
+    assert!(metrics.contains("content-type: text/plain; version=0.0.4\r\n"), "{metrics}");
 }
