@@ -61,13 +61,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Host agents over WebSocket.
+    /// Host agents over WebSocket, or over this program's own pipes.
+    ///
+    /// The agents that it has are fixtures (--fixtures), for trying things out. Agents of your own are hosted by a program of your
+    /// own, with the crate arcp.
     ///
     /// Each option can be set by a variable, such as ARCP_SERVE_LISTEN for --listen; one that is repeatable has one value a line.
     /// Each but --token and --dev-token can be set in the table [serve] of arcp.toml, such as listen = "127.0.0.1:7777"; paths are
     /// relative to that file.
     Serve(Box<serve::Serve>),
     /// Submit a job, follow it, and print its result.
+    ///
+    /// The job is part of the trace that TRACEPARENT and TRACESTATE name, if they do, as W3C Trace Context has them.
     Submit(submit::Submit),
     /// Watch a job that runs, or has run.
     Tail(tail::Tail),

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use arcp::proto::{BudgetAmount, Json, Lease, Timestamp, namespace};
+use arcp::proto::{BudgetAmount, Json, Lease, Timestamp, TraceContext, namespace};
 use arcp::{Client, Job};
 use jiff::SignedDuration;
 
@@ -78,7 +78,7 @@ pub(crate) async fn run(submit: Submit) -> Result<(), Failure> {
         true => submit.runtime.start(&submit.command).await?,
         false => submit.runtime.connect(None).await?,
     };
-    let mut request = client.submit(&submit.agent).input(&input).lease(lease);
+    let mut request = client.submit(&submit.agent).input(&input).lease(lease).trace(trace());
     if let Some(key) = submit.idempotency_key {
         request = request.idempotency_key(key);
     }
@@ -96,6 +96,13 @@ pub(crate) async fn run(submit: Submit) -> Result<(), Failure> {
     let outcome = follow(&client, job, &mut show, Interrupt::Cancels).await;
     client.close().await;
     outcome
+}
+
+/// The trace that this program is part of, as programs tell those that they start. What cannot be read is as good as none, as W3C
+/// has it.
+fn trace() -> Option<TraceContext> {
+    let parent = std::env::var("TRACEPARENT").ok()?;
+    TraceContext::new(&parent, std::env::var("TRACESTATE").ok()).ok()
 }
 
 /// Leaves the job running, and its session for a later command.

@@ -206,6 +206,30 @@ fn the_environment_and_the_request_for_the_connection_are_heard() {
 }
 
 #[test]
+fn a_submit_continues_the_trace_of_its_environment() {
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let (url, received) = collector();
+    let serving = serve(&["--otlp", &url]);
+    let submit = |arguments: &[&str], parent: &str| {
+        let mut submit = serving.submit(arguments);
+        let output = submit.env("TRACEPARENT", parent).env("TRACESTATE", "vendor=state").output().unwrap();
+        exits(&output, 0);
+    };
+    submit(&["echo", "--input", "1"], PARENT);
+    submit(&["whoami"], "not a context"); // W3C: as if there were none
+    stop(serving);
+
+    let sent = Sent::of(&received);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let job = sent.span("invoke_agent echo");
+    assert_eq!(hex(&job.trace_id), &PARENT[3..35]);
+    assert_eq!(hex(&job.parent_span_id), &PARENT[36..52]);
+    assert_eq!(job.trace_state, "vendor=state");
+    let alone = sent.span("invoke_agent whoami");
+    assert_eq!((alone.parent_span_id.len(), alone.trace_state.as_str()), (0, ""));
+}
+
+#[test]
 fn a_collector_that_is_not_there_is_one_warning() {
     // A port that was free a moment ago: nobody listens at it.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -17,7 +17,7 @@ pub(crate) fn arcp() -> Command {
     for name in ["ARCP_TOKEN", "ARCP_URL", "ARCP_PROFILE", "ARCP_LOG", "ARCP_LOG_FORMAT", "RUST_LOG"] {
         command.env_remove(name);
     }
-    for name in ["ARCP_CA", "ARCP_CLIENT_CERT", "ARCP_CLIENT_KEY"] {
+    for name in ["ARCP_CA", "ARCP_CLIENT_CERT", "ARCP_CLIENT_KEY", "TRACEPARENT", "TRACESTATE"] {
         command.env_remove(name);
     }
     command.env("ARCP_CONFIG", "").stdin(Stdio::null()); // nothing of who runs the tests
