@@ -105,6 +105,12 @@ examples! {
         translate@1.0.0 of true: «one»\n\
         translate@1.0.0 of true: «two»\n\
         left: 1.40\n";
+    opentelemetry: "one trace: true\n\
+        plan a party (internal)\n\
+        \x20 invoke_agent planner (server) success\n\
+        \x20   invoke_agent shopper (internal) success\n\
+        \x20     execute_tool weigh (internal)\n\
+        arcp_jobs_ended_total{status=\"success\"} 2\n";
     provisioned_credentials: "why? Because.\n\
         bearer at https://llm.example.com/v1: Some([\"USD:0.50\"])\n\
         CredentialValue([redacted])\n\
