@@ -63,10 +63,10 @@
 //! | [Leases and budgets](docs/leases-and-budgets.md) | what a job may do, for how long, for how much |
 //! | [Delegation](docs/delegation.md) | agents that have others work |
 //! | [Credentials](docs/credentials.md) | keys of upstream services, one job's each |
-//! | [Authentication](docs/auth.md) | tokens, JWTs, who may see what |
+//! | [Authentication](docs/auth.md) | tokens, JWTs, client certificates, who may see what |
 //! | [Errors](docs/errors.md) | every code, and what helps |
-//! | [Observability](docs/observability.md) | logs, health, traces |
-//! | [Deployment](docs/deployment.md) | TLS, stopping, limits, the store |
+//! | [Observability](docs/observability.md) | logs, health, traces and metrics in OpenTelemetry |
+//! | [Deployment](docs/deployment.md) | TLS, stopping, limits, sizing, the store |
 //! | [Security](docs/security.md) | what is defended, and what peers may cost each other |
 //! | [Transports](docs/transports.md) | WebSocket, pipes, memory, your own |
 //! | [Vendor extensions](docs/vendor-extensions.md) | events, capabilities and codes of your own |
@@ -99,7 +99,7 @@
 //!
 //! ![arcp top: jobs with progress, budgets, leases and their last events](docs/top.svg)
 //!
-//! Flags can be set in the environment and in `arcp.toml` too: `docs/settings.md`. `arcp completions SHELL` prints completions.
+//! Flags can be set in the environment and in `arcp.toml` too: [settings](docs/settings.md). `arcp completions SHELL` prints completions.
 //!
 //! What the runtime has told anybody is kept in a file, `arcp.db` in your data directory or `--store FILE`: after a restart, also
 //! one by `kill -9`, sessions are resumed where they were, and so are listings, histories and idempotency keys. What the file has is printed,
@@ -132,7 +132,7 @@
 //! | `ws` (default) | `arcp-transport-ws` | `ws://` and `wss://` for clients; with `ws-server` for runtimes without axum |
 //! | `stdio` | `arcp-transport-stdio` | a runtime as a child process, over its pipes; with `stdio-server` for the runtime in it |
 //! | `runtime` | `arcp-runtime` | host agents; with `http`, agents fetch URLs under their leases; with `schema`, inputs are checked before they are jobs |
-//! | `axum` | `arcp-axum` | mount a runtime in an axum router |
+//! | `axum` | `arcp-axum` | mount a runtime in an axum router; a server for that, with TLS and limits |
 //! | `sqlite` | `arcp-store-sqlite` | a runtime that goes on after a restart: all that it has told anybody, in one file |
 //! | `jwt` | `arcp-jwt` | let clients in by JWT, with keys that the issuer publishes; a token can cap what jobs may ask for |
 //! | `litellm` | `arcp-litellm` | give jobs virtual keys of a LiteLLM proxy, bounded as their leases are |
@@ -145,15 +145,15 @@
 //!
 //! ## What is there
 //!
-//! Sessions with authentication, by tokens that are configured or by JWT, feature negotiation, heartbeats and acknowledgements, resumed after a lost connection without
+//! Sessions with authentication, by tokens that are configured, by JWT or by client certificates, feature negotiation, heartbeats and acknowledgements, resumed after a lost connection without
 //! losing an event or repeating one, over restarts of the runtime too; clients that come back by themselves. Jobs with events of
 //! every kind, inline and streamed results, errors, cancellation, time limits, idempotency and agent versions; listing them, and
-//! subscribing to those of other sessions. Leases that are enforced at every operation, budgets that add up, delegation to other
+//! subscribing to those of other sessions; agents whose inputs are checked against a JSON Schema before there is a job. Leases that are enforced at every operation, budgets that add up, delegation to other
 //! agents, credentials of upstream services that are issued for one job and revoked with it. WebSocket with TLS, and the pipes of a
-//! child process. The published Python SDK works with it, from either side. `CONFORMANCE.md` is what the cases show of all this.
+//! child process; limits for addresses and rates for principals. The published Python SDK works with it, from either side. `CONFORMANCE.md` is what the cases show of all this.
 //!
 //! Spans of sessions, jobs and tools, one trace from a submit to the tools of the last job that it leads to, and metrics, by
-//! OpenTelemetry; `arcp serve --otlp URL` exports them, and `/metrics` is for Prometheus. A runtime offers in `session.welcome` what it can do, and refuses by name
+//! OpenTelemetry; `arcp serve --otlp URL` exports them, and `--metrics ADDR` answers Prometheus. A runtime offers in `session.welcome` what it can do, and refuses by name
 //! what it cannot.
 //!
 //! Licensed under Apache-2.0.

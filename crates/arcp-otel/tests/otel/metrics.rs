@@ -149,3 +149,25 @@ async fn what_anybody_can_make_up_makes_no_series() {
     assert!(after.contains("arcp_events_total{kind=\"other\"} 64\n"), "{after}");
     assert!(after.contains("arcp_jobs_ended_total{status=\"error\"} 8\n"), "{after}");
 }
+
+/// Whoever reads the guide is to find there whatever a dashboard can show, and nothing else.
+#[test]
+fn the_guide_has_every_metric_with_its_kind_and_its_labels() {
+    let guide = include_str!("../../../arcp/src/guides/observability.md");
+    let rows: Vec<_> = guide.lines().filter(|line| line.starts_with("| `arcp.")).collect();
+    let rows: Vec<_> = rows.into_iter().filter(|row| !row.starts_with("| `arcp.session` ")).collect();
+    let text = RuntimeMetrics::new(Default::default).prometheus();
+    let told: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    assert_eq!(rows.len(), told.len(), "{rows:#?}");
+    for (row, told) in rows.iter().zip(told) {
+        let (name, kind) = told.split_once(' ').unwrap();
+        let otel = name.trim_end_matches("_total").replace('_', ".");
+        assert!(row.starts_with(&format!("| `{otel}` | {kind}, `")), "{told}: {row}");
+        for line in text.lines().filter(|line| line.starts_with(&format!("{name}{{"))) {
+            let mut words = line.split(['{', '=', '"', '}']);
+            let (label, value) = (words.nth(1).unwrap(), words.nth(1).unwrap());
+            assert!(row.contains(&format!("`{label}`")), "{line}: {row}");
+            assert!(label == "kind" || row.contains(&format!("`{value}`")), "{line}: {row}");
+        }
+    }
+}
