@@ -10,10 +10,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::run::{self, Cargo};
+use crate::steps::need;
 
 const LONG: &str = "The Autobahn test suite against both ends of a WebSocket link
 
@@ -38,9 +39,11 @@ pub(crate) struct Options {
 /// Runs the suite against the server and against the client. The error counts what is not as it should be.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let suite = Command::new(&options.wstest).arg("--autobahnversion").stdout(Stdio::null()).status();
-    if !suite.is_ok_and(|status| status.success()) {
-        bail!("{} cannot be run: cargo xtask autobahn --help says how to have it", options.wstest.display());
-    }
+    let lacking = format!(
+        "{} cannot be run: cargo xtask autobahn --help says how to have it",
+        options.wstest.display()
+    );
+    need(suite.is_ok_and(|status| status.success()), &lacking)?;
     Cargo::new("build --release --locked --package arcp-transport-ws --example echo").run()?;
     let out = run::root().join("target/autobahn");
     fs::create_dir_all(&out).with_context(|| out.display().to_string())?;

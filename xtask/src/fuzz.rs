@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::run;
+use crate::steps::need;
 
 /// A single input may take so many seconds.
 const INPUT_SECS: u64 = 10;
@@ -33,14 +34,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let chosen = if options.targets.is_empty() { &all } else { &options.targets };
     let installed = |arguments: &[&str]| run::output(&fuzz, "rustup", arguments).is_ok();
-    ensure!(
+    need(
         installed(&["run", "nightly", "cargo", "--version"]),
-        "the sanitizer needs a nightly toolchain: rustup toolchain install nightly"
-    );
-    ensure!(
+        "the sanitizer needs a nightly toolchain: rustup toolchain install nightly",
+    )?;
+    need(
         installed(&["run", "nightly", "cargo", "fuzz", "--version"]),
-        "cargo-fuzz is not installed: cargo install cargo-fuzz --locked"
-    );
+        "cargo-fuzz is not installed: cargo install cargo-fuzz --locked",
+    )?;
     let logs = fuzz.join("target");
     fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
     let status = cargo_fuzz(&fuzz, "build").status().context("cannot start rustup")?;

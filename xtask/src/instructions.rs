@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cargo_metadata::MetadataCommand;
 
 use crate::run::{self, Cargo};
+use crate::steps::need;
 
 /// What was counted last.
 const TABLE: &str = "benches/instructions.txt";
@@ -30,6 +31,10 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let root = run::root();
+    need(
+        run::output(&root, "valgrind", &["--version"]).is_ok(),
+        "valgrind, which counts, is not installed: it is the Debian package `valgrind`",
+    )?;
     let metadata =
         MetadataCommand::new().current_dir(&root).no_deps().exec().context("cargo metadata failed")?;
     Cargo::new("build --release --locked --package arcp-bench").run()?;
@@ -82,7 +87,7 @@ fn count(program: &Path, path: &str, times: u64) -> Result<u64> {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]);
     valgrind.arg(program).args(["path", path, &times.to_string()]);
-    let output = valgrind.output().context("cannot start valgrind: install the Debian package `valgrind`")?;
+    let output = valgrind.output().context("cannot start valgrind")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "arcp-bench path {path}: {}\n{said}", output.status);
     refs(&said).with_context(|| format!("valgrind does not say what it has counted:\n{said}"))

@@ -75,7 +75,19 @@ const PROGRAMS: &[&str] = &["arcp-bench", "arcp-cli", "xtask"];
 
 /// What must not be compiled for those who use a crate, however deep it would lie.
 const ABSENT: &[(&str, &[&str])] = &[
-    ("arcp-client", &["axum", "hyper", "clap", "rusqlite", "jsonwebtoken"]),
+    (
+        "arcp-client",
+        &[
+            "axum",
+            "clap",
+            "hyper",
+            "jsonwebtoken",
+            "opentelemetry",
+            "opentelemetry_sdk",
+            "ratatui",
+            "rusqlite",
+        ],
+    ),
     ("arcp-core", &["tokio"]),
     ("arcp-proto", &["tokio"]),
 ];

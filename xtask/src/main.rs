@@ -6,10 +6,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod api;
 mod autobahn;
 mod bench;
+mod ci;
 mod conformance;
 mod crash;
+mod deny;
+mod features;
 mod fuzz;
 mod instructions;
 mod layers;
@@ -19,8 +23,10 @@ mod readme;
 mod run;
 mod sim;
 mod soak;
+mod steps;
 mod test;
 mod tidy;
+mod tools;
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "The project's own commands", max_term_width = 100)]
@@ -31,12 +37,20 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Every check of the project, in the order in which a failure is cheapest to find
+    /// Every check that a change has to pass, in the order in which a failure is cheapest to find
     Test(test::Options),
+    /// Everything that passes or fails: `test`, and all that takes longer or needs more
+    Ci(ci::Options),
     /// The rules that neither the compiler nor clippy knows
     Tidy,
     /// Which crate may depend on which
     Layers,
+    /// Each feature of each crate compiles without the others
+    Features(features::Options),
+    /// The public items of each crate, beside what `docs/api` says
+    Api(api::Options),
+    /// Licences, sources and duplicates of the dependencies, beside what `deny.toml` allows
+    Deny,
     /// Random lives of clients and a runtime on a simulated clock, as many as you like
     Sim(sim::Options),
     /// A real runtime that is killed in the middle of everything, as often as you like
@@ -60,10 +74,29 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    match dispatch(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what `cargo xtask` with these words does.
+fn perform<'a>(words: impl IntoIterator<Item = &'a str>) -> anyhow::Result<()> {
+    dispatch(Cli::try_parse_from(["xtask"].into_iter().chain(words))?.command)
+}
+
+fn dispatch(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Test(options) => test::run(&options),
+        Command::Ci(options) => ci::run(&options),
         Command::Tidy => tidy::run(),
         Command::Layers => layers::run(),
+        Command::Features(options) => features::run(&options),
+        Command::Api(options) => api::run(&options),
+        Command::Deny => deny::run(),
         Command::Sim(options) => sim::run(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Conformance(options) => conformance::run(&options),
@@ -74,12 +107,5 @@ fn main() -> ExitCode {
         Command::Autobahn(options) => autobahn::run(&options),
         Command::Picture(options) => picture::run(&options),
         Command::Readme(options) => readme::run(&options),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
     }
 }
