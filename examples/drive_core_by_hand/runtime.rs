@@ -85,7 +85,7 @@ fn drain(
                     match transmit {
                         Transmit::Frame(frame) => wire::write(stream, &frame)?,
                         Transmit::Entry(entry) => wire::write(stream, &entry.encode())?,
-                        Transmit::Listing(page) => wire::write(stream, &page.encode())?,
+                        Transmit::Listing(page) => wire::write(stream, &page.encode()?)?,
                         Transmit::Close(_) => stream.shutdown(Shutdown::Write)?,
                     }
                 }

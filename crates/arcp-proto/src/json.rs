@@ -41,7 +41,20 @@ impl Json {
     /// When `Serialize` fails, or a map has keys that are not strings.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
         let mut text = Vec::with_capacity(TYPICAL_BYTES);
-        serde_json::to_writer(&mut text, value).map_err(EncodeError)?;
+        Self::encode_into(&mut text, value)?;
+        Self::encoded(text)
+    }
+
+    /// Encodes a value at the end of what is encoded already.
+    pub(crate) fn encode_into<T: Serialize + ?Sized>(
+        text: &mut Vec<u8>,
+        value: &T,
+    ) -> Result<(), EncodeError> {
+        serde_json::to_writer(text, value).map_err(EncodeError)
+    }
+
+    /// The value that was encoded.
+    pub(crate) fn encoded(mut text: Vec<u8>) -> Result<Self, EncodeError> {
         // It may be kept for long, and what is kept is counted by its length.
         let encoded = if text.len() < TYPICAL_BYTES {
             ByteString::try_from(text.as_slice())

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use handshake::{
     AgentInfo, Auth, ClientCapabilities, Hello, Peer, Resume, ResumeRequest, RuntimeCapabilities, Welcome,
 };
-pub use listing::{JobEntry, JobFilter, Jobs, ListJobs};
+pub use listing::{JobEntry, JobFilter, Jobs, JobsEncoder, ListJobs};
 
 use crate::decode::integer;
 use crate::error_code::{ErrorCode, ErrorPayload, ErrorWire};

@@ -21,6 +21,9 @@ use crate::visitor::Visitor;
 /// Frames that are taken from the machine at a time.
 const TAKE: usize = 64;
 
+/// Frames of a connection that are read in a row.
+const TURN: u64 = 16;
+
 /// How long a connection that is being closed has to carry what is left, and the peer to take its leave.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -128,6 +131,7 @@ async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> E
     let Connected { driver, key, signals } = connected;
     let mut principal: Option<Principal> = None; // once there is a session, and somebody asks
     let mut introduced = false;
+    let mut read = 0_u64;
     loop {
         if !driver.with(|machine, _| machine.wants_frames(*key)) {
             signals.read.notified().await;
@@ -169,6 +173,10 @@ async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> E
         introduced = true;
         if driver.receive(*key, incoming) {
             signals.answer.store(true, Ordering::Relaxed);
+        }
+        read += 1;
+        if read.is_multiple_of(TURN) {
+            tokio::task::yield_now().await; // who sends much at once does not keep others waiting
         }
     }
 }
@@ -215,11 +223,16 @@ async fn carry(
         let text = match transmit {
             Transmit::Frame(text) => text,
             Transmit::Entry(entry) => entry.encode(),
-            Transmit::Listing(listing) => {
-                // Of a thousand jobs it takes a while: others have their turn between two of them.
-                tokio::task::yield_now().await;
-                listing.encode()
-            }
+            Transmit::Listing(mut listing) => loop {
+                match listing.encode_some() {
+                    Ok(Some(text)) => break text,
+                    Ok(None) => tokio::task::yield_now().await,
+                    Err(error) => {
+                        tracing::error!(%error, "a listing cannot be encoded");
+                        return Ok(Some(Close::Internal));
+                    }
+                }
+            },
             Transmit::Close(close) => return Ok(Some(close)),
         };
         sink.feed(Frame::Text(text)).await?;

@@ -3,11 +3,13 @@
 use std::collections::BinaryHeap;
 use std::iter;
 use std::sync::Arc;
+use std::vec;
 
 use arcp_proto::job::{Accepted, JobStatus};
-use arcp_proto::session::{JobEntry, JobFilter, Jobs, ListJobs};
+use arcp_proto::session::{JobEntry, JobFilter, JobsEncoder, ListJobs};
 use arcp_proto::{
-    ByteString, Digest, Envelope, ErrorCode, ErrorPayload, Feature, MessageId, SessionId, Timestamp,
+    ByteString, Digest, EncodeError, Envelope, ErrorCode, ErrorPayload, Feature, MessageId, MessageType,
+    SessionId, Timestamp,
 };
 
 use super::job::Job;
@@ -21,6 +23,8 @@ use crate::time::Now;
 const DEFAULT_LIMIT: u64 = 100;
 /// Jobs on a page at most.
 const MAX_LIMIT: u64 = 1_000;
+/// Jobs of a page that are encoded at a time.
+const AT_A_TIME: usize = 32;
 /// What an entry of a page is on the wire, about.
 const ENTRY_BYTES: usize = 320;
 /// Jobs that are looked at for one page. Where a filter passes few of more, pages have less than they might, and say where to go on.
@@ -32,8 +36,10 @@ pub struct Listing {
     id: MessageId,
     session_id: Option<SessionId>,
     request_id: Option<MessageId>,
-    jobs: Vec<Listed>,
+    jobs: vec::IntoIter<Listed>,
     next_cursor: Option<String>,
+    /// What is encoded of it.
+    encoder: Option<JobsEncoder>,
 }
 
 /// A job as it stood when it was listed.
@@ -45,13 +51,38 @@ struct Listed {
 }
 
 impl Listing {
-    /// Encodes the message.
-    pub fn encode(self) -> ByteString {
-        let Self { id, session_id, request_id, jobs, next_cursor } = self;
-        let jobs = jobs.into_iter().map(Listed::into_entry).collect();
-        let mut envelope = Envelope::new(id, &Jobs { request_id, jobs, next_cursor });
-        envelope.session_id = session_id;
-        envelope.encode()
+    /// Encodes up to 32 more of its jobs, and gives the message once there are no more. Between two calls others may have their turn.
+    ///
+    /// # Errors
+    /// When a job cannot be encoded; then there is no message.
+    pub fn encode_some(&mut self) -> Result<Option<ByteString>, EncodeError> {
+        let mut encoder = match self.encoder.take() {
+            Some(encoder) => encoder,
+            None => JobsEncoder::new(self.request_id.as_ref())?,
+        };
+        for job in self.jobs.by_ref().take(AT_A_TIME) {
+            encoder.push(&job.into_entry())?;
+        }
+        if self.jobs.len() > 0 {
+            self.encoder = Some(encoder);
+            return Ok(None);
+        }
+        let payload = encoder.finish(self.next_cursor.as_deref())?;
+        let mut envelope = Envelope::with_payload(self.id.clone(), MessageType::SessionJobs, payload);
+        envelope.session_id.clone_from(&self.session_id);
+        Ok(Some(envelope.encode()))
+    }
+
+    /// Encodes the message at once.
+    ///
+    /// # Errors
+    /// As [`encode_some`](Self::encode_some).
+    pub fn encode(mut self) -> Result<ByteString, EncodeError> {
+        loop {
+            if let Some(frame) = self.encode_some()? {
+                return Ok(frame);
+            }
+        }
     }
 
     /// What it will be, about: whoever asks for large pages and takes none is not asked what else it wants.
@@ -92,8 +123,9 @@ impl Runtime {
                     id: MessageId::from_ulid(self.ids.ulid(now)),
                     session_id: self.session_id(request.session),
                     request_id: request.id.clone(),
-                    jobs,
+                    jobs: jobs.into_iter(),
                     next_cursor,
+                    encoder: None,
                 };
                 let (listing, place) = (Transmit::Listing(Box::new(listing)), (self.writes.settled_at(), 0));
                 self.connections.answer(request.connection, listing, place, false, &mut self.events);

@@ -16,7 +16,7 @@ pub enum Transmit {
     Frame(ByteString),
     /// A message of a job's log; encode it with [`NumberedEntry::encode`], outside of any lock.
     Entry(NumberedEntry),
-    /// A page of a listing; encode it with [`Listing::encode`], outside of any lock.
+    /// A page of a listing; encode it with [`Listing::encode_some`], outside of any lock.
     Listing(Box<Listing>),
     /// Close the connection, in order, after everything before it. Nothing follows.
     Close(Close),

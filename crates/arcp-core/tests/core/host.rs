@@ -438,7 +438,7 @@ impl Host {
             let frame = match transmit {
                 Transmit::Frame(frame) => frame.to_string(),
                 Transmit::Entry(entry) => entry.encode().to_string(),
-                Transmit::Listing(listing) => listing.encode().to_string(),
+                Transmit::Listing(listing) => listing.encode().unwrap().to_string(),
                 Transmit::Close(close) => {
                     wire.closed = Some(close);
                     continue;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::decode::{integer_or_zero, null_default, object_or_default, objects, optional_integer};
 use crate::id::{JobId, MessageId, empty_is_absent};
 use crate::job::JobStatus;
+use crate::json::{EncodeError, Json};
 use crate::lease::Lease;
 use crate::timestamp::Timestamp;
 use crate::trace::{self, TraceId};
@@ -80,7 +81,7 @@ pub struct JobEntry {
 }
 
 /// The wire form: the creation time stands there twice, since one published peer demands the second name.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Wire {
     job_id: JobId,
     agent: String,
@@ -91,28 +92,88 @@ struct Wire {
     parent_job_id: Option<JobId>,
     created_at: Option<Timestamp>,
     submitted_at: Option<Timestamp>,
-    #[serde(default, deserialize_with = "trace::lenient", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "trace::lenient")]
     trace_id: Option<TraceId>,
-    #[serde(default, with = "integer_or_zero")]
+    #[serde(default, deserialize_with = "integer_or_zero::deserialize")]
     last_event_seq: u64,
 }
 
 impl Serialize for JobEntry {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { job_id, agent, status, lease, parent_job_id, created_at, trace_id, last_event_seq } =
-            self.clone();
-        Wire {
+        #[derive(Serialize)]
+        struct Borrowed<'a> {
+            job_id: &'a JobId,
+            agent: &'a str,
+            status: &'a JobStatus,
+            lease: &'a Lease,
+            parent_job_id: &'a Option<JobId>,
+            created_at: Timestamp,
+            submitted_at: Timestamp,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            trace_id: Option<TraceId>,
+            last_event_seq: u64,
+        }
+        let Self { job_id, agent, status, lease, parent_job_id, created_at, trace_id, last_event_seq } = self;
+        let (created_at, trace_id, last_event_seq) = (*created_at, *trace_id, *last_event_seq);
+        let submitted_at = created_at;
+        Borrowed {
             job_id,
             agent,
             status,
             lease,
             parent_job_id,
-            created_at: Some(created_at),
-            submitted_at: Some(created_at),
+            created_at,
+            submitted_at,
             trace_id,
             last_event_seq,
         }
         .serialize(serializer)
+    }
+}
+
+/// A `session.jobs` that is encoded job by job: a page of a thousand takes a while, in which others may have their turn.
+#[derive(Debug)]
+pub struct JobsEncoder {
+    text: Vec<u8>,
+    is_empty: bool,
+}
+
+impl JobsEncoder {
+    /// A page without jobs.
+    ///
+    /// # Errors
+    /// As [`Json::encode`].
+    pub fn new(request_id: Option<&MessageId>) -> Result<Self, EncodeError> {
+        let mut text = b"{".to_vec();
+        if let Some(request_id) = request_id {
+            text.extend_from_slice(b"\"request_id\":");
+            text.extend_from_slice(Json::encode(request_id)?.as_str().as_bytes());
+            text.push(b',');
+        }
+        text.extend_from_slice(b"\"jobs\":[");
+        Ok(Self { text, is_empty: true })
+    }
+
+    /// Adds a job.
+    ///
+    /// # Errors
+    /// As [`Json::encode`]. The page is of no use then.
+    pub fn push(&mut self, entry: &JobEntry) -> Result<(), EncodeError> {
+        if !std::mem::take(&mut self.is_empty) {
+            self.text.push(b',');
+        }
+        Json::encode_into(&mut self.text, entry)
+    }
+
+    /// The payload, with where the next page starts.
+    ///
+    /// # Errors
+    /// As [`Json::encode`].
+    pub fn finish(mut self, next_cursor: Option<&str>) -> Result<Json, EncodeError> {
+        self.text.extend_from_slice(b"],\"next_cursor\":");
+        Json::encode_into(&mut self.text, &next_cursor)?;
+        self.text.push(b'}');
+        Json::encoded(self.text)
     }
 }
 
@@ -136,6 +197,26 @@ impl<'de> Deserialize<'de> for JobEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Payload;
+
+    #[test]
+    fn a_page_is_the_same_encoded_at_once_or_job_by_job() {
+        let text = r#"{"job_id":"j1","agent":"a@1.0.0","status":"running","lease":{"fs.read":["/a"]},"created_at":"2026-05-13T19:42:13Z"}"#;
+        let entry: JobEntry = serde_json::from_str(text).unwrap();
+        let with_trace =
+            JobEntry { trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".parse().ok(), ..entry.clone() };
+        let request = Some("q\"1".parse().unwrap());
+        for (request_id, jobs, next_cursor) in [
+            (None, vec![], None),
+            (request.clone(), vec![entry.clone()], Some("a\"b".to_owned())),
+            (request, vec![entry, with_trace], None),
+        ] {
+            let mut encoder = JobsEncoder::new(request_id.as_ref()).unwrap();
+            jobs.iter().for_each(|job| encoder.push(job).unwrap());
+            let encoded = encoder.finish(next_cursor.as_deref()).unwrap();
+            assert_eq!(encoded.as_str(), Jobs { request_id, jobs, next_cursor }.to_json().as_str());
+        }
+    }
 
     #[test]
     fn an_entry_has_both_names_of_its_creation_and_reads_either() {
