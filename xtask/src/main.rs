@@ -67,7 +67,7 @@ enum Command {
     Fuzz(fuzz::Options),
     /// The Autobahn test suite against both ends of a WebSocket link
     Autobahn(autobahn::Options),
-    /// Write docs/top.svg, a picture of `arcp top`, from jobs that really ran
+    /// Write docs/top.svg and docs/quickstart.svg, pictures of `arcp top` and of the quickstart, from what really ran
     Picture(picture::Options),
     /// Write README.md from the front page of crates/arcp/src/lib.rs
     Readme(readme::Options),

@@ -1,5 +1,5 @@
-//! `cargo xtask picture`: `docs/top.svg`, a picture of `arcp top`. A real runtime runs real jobs, what it tells of them is recorded, and the
-//! program draws the recording; a test of `arcp-cli` holds the picture against the recording.
+//! `cargo xtask picture`: `docs/top.svg`, a picture of `arcp top`, and `docs/quickstart.svg`, one of the quickstart. A real runtime runs
+//! real jobs, what it tells of them is recorded, and the program draws the recordings; tests of `arcp-cli` hold the pictures against them.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::run::{self, Cargo};
 
 const RECORDING: &str = "crates/arcp-cli/src/top/picture/recording.jsonl";
+const QUICKSTART: &str = "crates/arcp-cli/src/top/picture/quickstart.txt";
 
 /// What to do.
 #[derive(clap::Args, Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.draw_only {
         record()?;
+        record_quickstart()?;
     }
     let test = "test --locked --package arcp-cli --bin arcp picture";
     Cargo::new(test).env("ARCP_PICTURE", "write").run()
@@ -99,6 +101,19 @@ impl Program {
         );
         Ok(serde_json::from_slice(&output.stdout)?)
     }
+}
+
+/// What the quickstart prints, as the README has it run.
+fn record_quickstart() -> Result<()> {
+    const TYPED: &str = "cargo run --release --example quickstart -- README.md";
+    let output = Cargo::new("run --quiet --release --example quickstart -- README.md").command().output();
+    let output = output.context("the quickstart cannot be started")?;
+    ensure!(output.status.success(), "the quickstart failed: {}", String::from_utf8_lossy(&output.stderr));
+    // What it tells on the way goes to stderr, and the report that it is for to stdout, at its end.
+    let (told, report) = (String::from_utf8(output.stderr)?, String::from_utf8(output.stdout)?);
+    let told = told.replace(&format!("{}/", run::root().display()), ""); // where the checkout is says nothing to others
+    fs::write(run::root().join(QUICKSTART), format!("$ {TYPED}\n{told}{report}"))
+        .with_context(|| format!("{QUICKSTART} cannot be written"))
 }
 
 fn record() -> Result<()> {

@@ -271,9 +271,10 @@ async fn serve_http<S>(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
+    // Who asks for this and that, and never for a session, holds a place for as long as one request may take, and no longer.
     let served = tokio::select! {
         served = connection.as_mut() => served,
-        () = stopping.cancelled() => {
+        () = async { tokio::select! { () = stopping.cancelled() => {}, () = tokio::time::sleep(header_timeout) => {} } } => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -114,6 +114,8 @@ impl Show {
 
     /// Something for people: on stderr, above the progress bar.
     pub(crate) fn note(&mut self, text: &str) -> io::Result<()> {
+        // Some of it may be a peer's words.
+        let text = one_line(text);
         match self {
             Self::Text { bar: Some(bar), .. } => bar.suspend(|| writeln!(io::stderr(), "{text}")),
             Self::Text { bar: None, .. } => writeln!(io::stderr(), "{text}"),
@@ -183,16 +185,18 @@ fn redact(credential: &mut Value) {
 
 /// Text of an agent on a terminal: no control characters, so that it cannot move the cursor or change colours.
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || is_hidden(c) { ' ' } else { c }).collect()
+}
+
+/// Whether a character is not seen, or changes how others are read.
+fn is_hidden(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// The same for a screen that is drawn: what cannot be seen, or would change how the rest is read, is shown as what it is, and
 /// the text ends after so many characters.
 pub(crate) fn escaped(text: &str, most: usize) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
+    let hidden = |c: char| c.is_control() || is_hidden(c);
     let mut out = String::new();
     for c in text.chars().take(most) {
         match c {

@@ -10,6 +10,8 @@
 //! cargo run --release --example quickstart -- README.md
 //! ```
 //!
+//! ![the quickstart: a runtime, a job, a connection that is cut, and the report on the file](docs/quickstart.svg)
+//!
 //! Run every check and every test:
 //!
 //! ```sh

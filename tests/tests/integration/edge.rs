@@ -313,6 +313,22 @@ async fn a_head_that_does_not_come_in_time_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn who_asks_for_ever_does_not_stay_for_ever() {
+    let server = Server::bind("127.0.0.1:0").await.unwrap().handshake_timeout(Duration::from_millis(50));
+    let address = server.local_addr().unwrap();
+    tokio::spawn(server.serve(Router::new(), std::future::pending()));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // Each request comes whole and in time.
+    let mut answer = [0; 1024];
+    while stream.write_all(b"GET / HTTP/1.1\r\nHost: r\r\n\r\n").await.is_ok() {
+        match stream.read(&mut answer).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_long_is_not_read_to_its_end() {
     let address = narrow(100).await;
     let head = |bytes: usize| {

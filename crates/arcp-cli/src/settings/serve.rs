@@ -105,9 +105,10 @@ fn values_of_file(arg: &Arg, value: &Value, settings: &Settings) -> Result<Vec<S
         Value::Num(..) => {
             let whole = value.to_i128().map(|number| number.to_string());
             let whole = whole.or_else(|| value.to_u128().map(|number| number.to_string()));
-            whole.ok_or("must be text or a whole number")
+            let number = whole.or_else(|| value.to_f64().map(|number| number.to_string()));
+            number.ok_or("must be text or a number")
         }
-        _ => Err("must be text or a whole number"),
+        _ => Err("must be text or a number"),
     };
     match (value, arg.get_action()) {
         (Value::Array(_, values), ArgAction::Append) => values.iter().map(one).collect(),

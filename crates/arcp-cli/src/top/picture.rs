@@ -1,5 +1,5 @@
-//! The picture of `arcp top` in the documentation: what a recording of real jobs looks like, as SVG. `cargo xtask picture` records and
-//! draws it; the test holds one against the other.
+//! The pictures in the documentation, as SVG: what a recording of real jobs looks like in `arcp top`, and what the quickstart has
+//! printed. `cargo xtask picture` records and draws them; the tests hold one against the other.
 
 use std::fmt::Write;
 
@@ -17,6 +17,7 @@ use super::model::{Input, Key, Model};
 use super::view;
 
 const RECORDING: &str = include_str!("picture/recording.jsonl");
+const QUICKSTART: &str = include_str!("picture/quickstart.txt");
 
 /// The size of the screen, and of one cell of it in the picture.
 const SCREEN: Rect = Rect { x: 0, y: 0, width: 112, height: 22 };
@@ -109,14 +110,14 @@ fn look(cell: &Cell) -> (&'static str, &'static str, bool) {
     if cell.modifier.contains(Modifier::REVERSED) { (ground, text, bold) } else { (text, ground, bold) }
 }
 
-fn svg(buffer: &Buffer) -> String {
+fn svg(buffer: &Buffer, label: &str) -> String {
     let Rect { width, height, .. } = buffer.area;
     let (cell_width, cell_height) = CELL;
     let (all_width, all_height) =
         (f64::from(width) * cell_width + 24.0, f64::from(height) * cell_height + 24.0);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{all_width:.0}\" height=\"{all_height:.0}\" \
-         viewBox=\"0 0 {all_width:.0} {all_height:.0}\" role=\"img\" aria-label=\"arcp top\">\n\
+         viewBox=\"0 0 {all_width:.0} {all_height:.0}\" role=\"img\" aria-label=\"{label}\">\n\
          <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"#16181d\"/>\n\
          <g font-family=\"ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace\" font-size=\"14\" xml:space=\"preserve\">\n"
     );
@@ -172,11 +173,29 @@ fn the_picture_is_what_the_recording_looks_like() {
     let (model, now) = replay();
     let mut buffer = Buffer::empty(SCREEN);
     view::draw(&model, now, SCREEN, &mut buffer);
-    let drawn = svg(&buffer);
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/top.svg");
-    if std::env::var("ARCP_PICTURE").is_ok_and(|mode| mode == "write") {
-        std::fs::write(path, &drawn).unwrap();
+    compare("top.svg", &svg(&buffer, "arcp top"));
+}
+
+#[test]
+fn the_quickstart_is_what_was_recorded() {
+    let lines: Vec<&str> = QUICKSTART.lines().collect();
+    let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or_default() as u16;
+    let mut buffer = Buffer::empty(Rect { x: 0, y: 0, width, height: lines.len() as u16 });
+    for (y, line) in (0..).zip(&lines) {
+        // What somebody has typed is bold.
+        let style = if line.starts_with("$ ") { Modifier::BOLD } else { Modifier::empty() };
+        buffer.set_string(0, y, line, style);
     }
-    let there = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(there == drawn, "docs/top.svg is out of date: cargo xtask picture --draw-only");
+    compare("quickstart.svg", &svg(&buffer, "the quickstart in a terminal"));
+}
+
+/// Holds a picture against the one in the documentation, or puts it there.
+#[track_caller]
+fn compare(name: &str, drawn: &str) {
+    let path = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs")).join(name);
+    if std::env::var("ARCP_PICTURE").is_ok_and(|mode| mode == "write") {
+        std::fs::write(&path, drawn).unwrap();
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(there == drawn, "docs/{name} is out of date: cargo xtask picture --draw-only");
 }

@@ -99,6 +99,21 @@ fn sigterm_ends_a_runtime_whose_stdin_is_open() {
 
 #[cfg(unix)]
 #[test]
+fn what_a_runtime_says_it_runs_does_not_reach_the_terminal_as_it_is() {
+    let welcome =
+        r#"{"arcp":"1.1","id":"1","type":"session.welcome","session_id":"s","payload":{"capabilities":{}}}"#;
+    let accepted = r#"{"arcp":"1.1","id":"2","type":"job.accepted","session_id":"s","job_id":"j","payload":{"job_id":"j","agent":"\u001b[31mred\u009b\u202e","lease":{}}}"#;
+    let end = r#"{"arcp":"1.1","id":"3","type":"job.result","session_id":"s","job_id":"j","event_seq":1,"payload":{"final_status":"success","result":1}}"#;
+    let script = format!("read hello; echo '{welcome}'; read submit; echo '{accepted}'; echo '{end}'; cat");
+    let mut command = arcp();
+    command.args(["submit", "echo", "--stdio", "--", "bash", "-c", &script]).env("ARCP_TOKEN", "t");
+    let stderr = text(&command.output().unwrap().stderr);
+    let raw = ['\u{1b}', '\u{9b}', '\u{202e}'];
+    assert!(stderr.contains("[31mred") && !stderr.contains(raw), "{stderr:?}");
+}
+
+#[cfg(unix)]
+#[test]
 fn what_a_runtime_refuses_with_does_not_reach_the_terminal_as_it_is() {
     let welcome =
         r#"{"arcp":"1.1","id":"1","type":"session.welcome","session_id":"s","payload":{"capabilities":{}}}"#;
