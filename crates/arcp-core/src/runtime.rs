@@ -187,15 +187,21 @@ impl Runtime {
 
     /// Whether frames of a connection should be read now. Once this is false, [`Event::Read`] says when it is not.
     pub fn wants_frames(&mut self, connection_key: ConnectionKey) -> bool {
+        let stored = self.stored();
         let Some(connection) = self.connections.by_key_mut(connection_key) else { return false };
         let wants = match connection.phase {
             Phase::Hello | Phase::Open(_) => {
-                !connection.is_closing() && connection.takes_requests(&self.config.limits)
+                !connection.is_closing() && connection.takes_requests(&self.config.limits, stored)
             }
             Phase::Authenticating(_) | Phase::Closing => false,
         };
         connection.read_paused = !wants;
         wants
+    }
+
+    /// How far the store is, for who waits until it has caught up. It does not while it is full, and then signs of life are read on.
+    fn stored(&self) -> u64 {
+        if self.store_is_full { u64::MAX } else { self.writes.committed() }
     }
 
     /// A peer has connected. It has the handshake timeout to introduce itself.
@@ -384,7 +390,7 @@ impl Runtime {
         if let Some(session) = reader.and_then(Connection::session) {
             self.catch_up(now, session);
         }
-        let committed = self.writes.committed();
+        let (committed, stored) = (self.writes.committed(), self.stored());
         let limits = &self.config.limits;
         let Some(connection) = self.connections.by_key_mut(connection_key) else { return };
         if connection.closed {
@@ -443,7 +449,7 @@ impl Runtime {
         }
         if connection.read_paused
             && matches!(connection.phase, Phase::Open(_))
-            && connection.takes_requests(limits)
+            && connection.takes_requests(limits, stored)
         {
             connection.read_paused = false;
             self.events.push_back(Event::Read(connection_key));

@@ -343,6 +343,7 @@ fn check(limits: &Limits) -> Result<(), BuildError> {
         ("uncommitted_bytes", limits.uncommitted_bytes),
         ("answers", limits.answers),
         ("answer_bytes", limits.answer_bytes),
+        ("uncommitted_requests", limits.uncommitted_requests),
         ("chunk_bytes", limits.chunk_bytes),
         ("result_bytes", limits.result_bytes),
         ("payload_bytes", limits.payload_bytes),

@@ -156,23 +156,25 @@ async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> E
                 return End::Closing;
             }
         };
+        let mut refusal = None;
         if let Some(rates) = driver.rates() {
             if principal.is_none() {
                 principal = driver.with(|machine, _| machine.principal_of(*key).cloned());
             }
             if let Some(principal) = &principal {
                 rates.wait(principal).await;
-                if let Some(error) = rates.refusal(principal, &incoming) {
-                    driver.with(|machine, now| machine.handle_refused(now, *key, &incoming, error));
-                    continue;
-                }
+                refusal = rates.refusal(principal, &incoming);
             }
         }
-        // Who has not said anything yet is not let in, and costs no agent a thought.
-        let incoming = if introduced { incoming.checked(driver.inventory()) } else { incoming };
-        introduced = true;
-        if driver.receive(*key, incoming) {
-            signals.answer.store(true, Ordering::Relaxed);
+        if let Some(error) = refusal {
+            driver.with(|machine, now| machine.handle_refused(now, *key, &incoming, error));
+        } else {
+            // Who has not said anything yet is not let in, and costs no agent a thought.
+            let incoming = if introduced { incoming.checked(driver.inventory()) } else { incoming };
+            introduced = true;
+            if driver.receive(*key, incoming) {
+                signals.answer.store(true, Ordering::Relaxed);
+            }
         }
         read += 1;
         if read.is_multiple_of(TURN) {

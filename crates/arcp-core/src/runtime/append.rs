@@ -20,12 +20,12 @@ impl Runtime {
         let entry = Arc::new(entry);
         if let Some(kind) = &entry.kind {
             self.tally.event(kind);
-            if let Some(span) = self.jobs.get(&job_key).and_then(|job| job.span.as_ref()) {
-                span.event(kind, entry.index);
-            }
         }
         let mut followers = match self.jobs.get_mut(&job_key) {
             Some(job) => {
+                if let (Some(span), Some(kind)) = (&job.span, &entry.kind) {
+                    span.event(kind, entry.index);
+                }
                 job.next_index += 1;
                 job.position = self.writes.position();
                 std::mem::take(&mut job.followers)

@@ -123,6 +123,9 @@ pub struct Limits {
     pub answers: usize,
     /// The same in bytes; one answer may go beyond it. 1 MiB.
     pub answer_bytes: usize,
+    /// Answers of one connection that wait until the store has what they speak of; at the limit nothing more is read from it until
+    /// some are through, so that a commit holds at most so many requests of one client, and others do not wait for more. 32.
+    pub uncommitted_requests: usize,
     /// The payload of one event or inline result, in bytes; a larger event is refused to the agent, a larger result
     /// ends its job in `INTERNAL_ERROR`. 1,000,000: a frame stays below the 1 MiB that published clients read.
     pub payload_bytes: usize,
@@ -170,6 +173,7 @@ impl Default for Limits {
             history_bytes: 256 << 20,
             answers: 256,
             answer_bytes: 1 << 20,
+            uncommitted_requests: 32,
             payload_bytes: 1_000_000,
             chunk_bytes: 512 << 10,
             result_bytes: 256 << 20,

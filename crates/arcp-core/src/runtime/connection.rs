@@ -106,9 +106,17 @@ impl Connection {
         }
     }
 
-    /// Whether there is room for another answer.
-    pub(super) fn takes_requests(&self, limits: &Limits) -> bool {
-        !self.provisioning && self.answers.len() < limits.answers && self.answer_bytes < limits.answer_bytes
+    /// Whether there is room for another answer, and the store is not behind with those that there are.
+    pub(super) fn takes_requests(&self, limits: &Limits, stored: u64) -> bool {
+        let uncommitted = || {
+            let waiting = self.answers.iter().rev().filter(|answer| answer.position > stored);
+            waiting.take(limits.uncommitted_requests).count()
+        };
+        !self.provisioning
+            && self.answers.len() < limits.answers
+            && self.answer_bytes < limits.answer_bytes
+            && (self.answers.len() < limits.uncommitted_requests
+                || uncommitted() < limits.uncommitted_requests)
     }
 
     /// Takes the first answer that shows life, past those that wait for a store that is full. A store that is only slow is waited

@@ -347,6 +347,28 @@ fn reading_goes_on_after_answers_that_waited_for_the_store() {
     assert_eq!(host.readable, [peer.key]);
 }
 
+/// So that no commit is full of one client's requests, behind which those of all others wait.
+#[test]
+fn a_client_with_many_requests_that_the_store_has_not_taken_is_not_read() {
+    let mut host = Host::with(|config| config.limits.uncommitted_requests = 3);
+    let (mut alice, mut bob) = (host.join("alice"), host.join("bob"));
+    host.hold_commits();
+    for asked in 0..3 {
+        assert!(host.machine.wants_frames(alice.key), "after {asked}");
+        alice.asks(&mut host, "session.ping", json!({ "nonce": "n" })); // waits for nothing
+        alice.submits(&mut host, json!({ "agent": "echo" }));
+    }
+    assert!(!host.machine.wants_frames(alice.key));
+    bob.submits(&mut host, json!({ "agent": "echo" }));
+    assert!(host.machine.wants_frames(bob.key), "others are read on");
+    host.readable.clear();
+    host.release_commits();
+    assert_eq!(host.readable, [alice.key]);
+    assert!(host.machine.wants_frames(alice.key));
+    let accepted = types(&alice.hears(&mut host)).iter().filter(|kind| **kind == "job.accepted").count();
+    assert_eq!(accepted, 3);
+}
+
 #[test]
 fn limits_beyond_the_end_of_time_are_taken() {
     let mut host = Host::new();
