@@ -12,7 +12,7 @@ use arcp_core::{Caller, Incoming, Instant, Now, Principal};
 use arcp_proto::event::{Body, EventKind};
 use arcp_proto::job::{Submit, Subscribe};
 use arcp_proto::session::Peer;
-use arcp_proto::{BearerToken, ByteString, JobId, Json, Timestamp};
+use arcp_proto::{BearerToken, ByteString, JobId, Json, Reader, Timestamp};
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -83,11 +83,11 @@ fn read(count: u64) -> Result<()> {
     let frame = pair.last.take().context("nothing was sent")?;
     let (head, rest) = frame.split_once("\"event_seq\":").context("an event has no number")?;
     let rest = rest.trim_start_matches(|digit: char| digit.is_ascii_digit());
-    let mut told = 0;
+    let (mut told, mut reader) = (0, Reader::default());
     for number in 1..=count {
         let frame = ByteString::from(format!("{head}\"event_seq\":{number}{rest}"));
         let (client, now) = (&mut pair.links[0].client, pair.now);
-        client.handle_frame(now, Incoming::text(frame));
+        client.handle_frame(now, Incoming::read(&mut reader, frame));
         while client.poll_transmit().is_some() {}
         while let Some(event) = client.poll_event() {
             match event {

@@ -13,9 +13,9 @@ use std::time::{Duration, SystemTime};
 
 use arcp_core::client::{Config, Event as CoreEvent, Loss, Opened, RequestKey, Session};
 use arcp_core::{Drawn, Incoming, Now, Origin};
-use arcp_proto::JobId;
 use arcp_proto::job::{Accepted, Subscribed};
 use arcp_proto::session::Jobs;
+use arcp_proto::{JobId, Reader};
 use arcp_transport::{BoxTransport, Connector, Frame, TransportError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -52,6 +52,7 @@ pub(crate) async fn open(
         machine: Session::new(config, Box::new(Drawn::from(random))),
         origin: Origin::new(Instant::now().into_std()),
         link: Link::new(connector, transport),
+        reader: Reader::default(),
         commands: receiver,
         handles_gone: false,
         loss: Arc::clone(&commands.loss),
@@ -81,6 +82,7 @@ struct Driver {
     machine: Session,
     origin: Origin,
     link: Link,
+    reader: Reader,
     commands: mpsc::Receiver<Command>,
     /// Whether nobody can give a command any more.
     handles_gone: bool,
@@ -199,7 +201,7 @@ impl Driver {
             Happened::NotConnected => self.machine.handle_connect_failed(now),
             Happened::Written => {}
             Happened::Frame(Some(Ok(Frame::Text(text)))) => {
-                self.machine.handle_frame(now, Incoming::text(text))
+                self.machine.handle_frame(now, Incoming::read(&mut self.reader, text));
             }
             Happened::Frame(Some(Ok(Frame::Binary(bytes)))) => {
                 self.machine.handle_frame(now, Incoming::binary(bytes.len()));

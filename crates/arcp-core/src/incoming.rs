@@ -1,6 +1,6 @@
 //! What came in over a connection, decoded before any state is touched.
 
-use arcp_proto::{ByteString, DecodeError, Envelope, EnvelopeError, Message, MessageId};
+use arcp_proto::{ByteString, DecodeError, Envelope, EnvelopeError, Message, MessageId, Reader};
 
 use crate::runtime::{Agents, Verdict};
 
@@ -29,11 +29,13 @@ pub(crate) struct Unreadable {
 impl Incoming {
     /// Decodes a text frame.
     pub fn text(frame: impl Into<ByteString>) -> Self {
-        Self(match Envelope::decode(frame) {
-            Ok(envelope) => {
-                let message = envelope.message();
-                Ok(Received { envelope, message, verdict: Verdict::default() })
-            }
+        Self::read(&mut Reader::default(), frame)
+    }
+
+    /// The same, with the reader of a connection: much of what comes over one is alike, and then it is faster.
+    pub fn read(reader: &mut Reader, frame: impl Into<ByteString>) -> Self {
+        Self(match reader.read(frame) {
+            Ok((envelope, message)) => Ok(Received { envelope, message, verdict: Verdict::default() }),
             Err(undecodable) => Err(Unreadable {
                 reason: undecodable.error.to_string(),
                 request_id: undecodable.id,

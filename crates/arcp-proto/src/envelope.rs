@@ -3,6 +3,7 @@
 //! Writing one is in [`write`]; what an envelope means is not here.
 
 mod read;
+mod reader;
 mod write;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,11 @@ use crate::json::Json;
 use crate::message::{Message, MessageType, Payload};
 use crate::trace::{TraceContext, TraceId};
 
+pub use reader::Reader;
 pub use write::EnvelopeRef;
+
+/// The largest `event_seq`: what a signed number of 64 bits holds.
+const MAX_SEQ: u64 = i64::MAX as u64;
 
 /// What this crate writes into `arcp`. Every `1` and `1.x` is read.
 pub const PROTOCOL_VERSION: &str = "1.1";

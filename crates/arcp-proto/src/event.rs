@@ -3,6 +3,7 @@
 mod body;
 mod chunk;
 
+use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -16,7 +17,7 @@ use crate::decode::{DecodeError, object};
 use crate::json::Json;
 use crate::plain::{Plain, once};
 use crate::text_enum::text_enum;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{Second, Timestamp};
 
 text_enum! {
     /// The kind of an event (§8.2); vendors add their own under `x-vendor.`.
@@ -103,16 +104,26 @@ impl Event {
 
     /// The same, of a payload as almost all are.
     fn from_plain(payload: &Json) -> Option<Self> {
-        let (mut kind, mut ts, mut body) = (None, None, None);
         let mut plain = Plain::of(payload.as_str());
-        plain.object(|plain, name| match name {
+        let text = payload.as_text();
+        Self::read_plain(&mut plain, text, &mut Second::default()).map(|(_, event)| event)
+    }
+
+    /// The same, where it stands in a frame, whose memory the body shares. Gives also the payload's text.
+    pub(crate) fn read_plain<'a>(
+        plain: &mut Plain<'a>,
+        frame: &ByteString,
+        second: &mut Second,
+    ) -> Option<(&'a str, Self)> {
+        let (mut kind, mut ts, mut body) = (None, None, None);
+        let payload = plain.object(|plain, name| match name {
             "kind" => once(&mut kind, EventKind::from(plain.string()?)),
-            "ts" => once(&mut ts, plain.string()?.parse().ok()?),
+            "ts" => once(&mut ts, second.read(plain.string()?)?),
             "body" => once(&mut body, plain.value()?),
             _ => plain.value().map(drop),
         })?;
         let body = body.filter(|body| *body != "null")?;
-        Some(Self { kind: kind?, ts: ts?, body: payload.slice(body) })
+        Some((payload, Self { kind: kind?, ts: ts?, body: Json::trusted(frame.slice_ref(body)) }))
     }
 
     /// Decodes the body as its kind demands. An unknown kind yields [`Body::Other`].

@@ -98,6 +98,11 @@ impl Json {
         &self.0
     }
 
+    /// The text, as memory that can be shared.
+    pub(crate) fn as_text(&self) -> &ByteString {
+        &self.0
+    }
+
     /// The text, shared.
     pub fn into_text(self) -> ByteString {
         self.0

@@ -60,7 +60,7 @@ pub use amount::{Amount, Budget, BudgetAmount, Currency, InvalidAmount};
 pub use bytestring::ByteString;
 pub use credential::{Credential, CredentialConstraints};
 pub use decode::DecodeError;
-pub use envelope::{Envelope, EnvelopeError, EnvelopeRef, Extensions, PROTOCOL_VERSION, Undecodable};
+pub use envelope::{Envelope, EnvelopeError, EnvelopeRef, Extensions, PROTOCOL_VERSION, Reader, Undecodable};
 pub use error_code::{ErrorCode, ErrorPayload};
 pub use feature::{Feature, Features};
 pub use id::{

@@ -75,6 +75,13 @@ impl<'a> Plain<'a> {
         }
     }
 
+    /// This text and no other, right here.
+    pub(crate) fn literal(&mut self, text: &str) -> Option<()> {
+        let is = self.text.as_bytes().get(self.at..)?.starts_with(text.as_bytes());
+        self.at += text.len();
+        is.then_some(())
+    }
+
     /// Whether there is nothing more.
     pub(crate) fn is_at_end(&mut self) -> bool {
         self.peek().is_none()

@@ -71,6 +71,38 @@ impl Timestamp {
     }
 }
 
+/// The second that was read last. Times that are read one after another mostly are in the same one.
+#[derive(Debug, Default)]
+pub(crate) struct Second {
+    text: [u8; SECOND],
+    /// Since the Unix epoch; `None` before the first.
+    seconds: Option<i64>,
+}
+
+/// Bytes of `2026-05-13T19:42:13`.
+const SECOND: usize = 19;
+
+impl Second {
+    /// Reads a time as [`Timestamp::from_str`] does.
+    pub(crate) fn read(&mut self, text: &str) -> Option<Timestamp> {
+        let millis = match text.as_bytes().split_first_chunk() {
+            Some((second, [b'.', digits @ .., b'Z'])) => Some((second, digits)),
+            _ => None,
+        };
+        let millis = millis.filter(|(_, digits)| digits.len() == 3 && digits.iter().all(u8::is_ascii_digit));
+        let Some((second, digits)) = millis else { return parse(text) };
+        let millis = digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
+        if let Some(seconds) = self.seconds.filter(|_| self.text == *second) {
+            return Some(Timestamp::from_millis(seconds * 1_000 + millis));
+        }
+        let time = parse(text)?;
+        if time.millis < Timestamp::MAX_MILLIS {
+            *self = Self { text: *second, seconds: Some((time.millis - millis).div_euclid(1_000)) };
+        }
+        Some(time)
+    }
+}
+
 fn write_digits(place: &mut [u8], mut number: u16) {
     for digit in place.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
@@ -188,6 +220,8 @@ deserialize_by_text!(Timestamp, "an RFC 3339 time with an offset");
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -209,6 +243,25 @@ mod tests {
             assert_eq!(time.to_string().parse(), Ok(time), "{time}");
             let library = jiff::Timestamp::from_nanosecond(i128::from(time.as_millis()) * 1_000_000).unwrap();
             assert_eq!(time.to_string(), format!("{library:.3}"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_time_is_the_same_whatever_was_read_before(
+            times in prop::collection::vec((
+                prop::sample::select(vec![
+                    "2026-05-13T19:42:13", "2026-05-13T19:42:14", "2026-06-30T23:59:60", "0000-01-01T00:00:00", "1969-12-31T23:59:59",
+                    "9999-12-31T23:59:59", "9999-12-30T22:00:00", "2026-05-13t19:42:13", "2026-05-13T19:42:61",
+                ]),
+                prop::sample::select(vec![".842Z", ".001Z", ".999Z", "Z", ".8Z", ".8421Z", ".842z", ".84xZ", ".842", "+01:00", ""]),
+            ), 1..12),
+        ) {
+            let mut second = Second::default();
+            for (seconds, rest) in times {
+                let text = format!("{seconds}{rest}");
+                prop_assert_eq!(second.read(&text), parse(&text), "{}", text);
+            }
         }
     }
 

@@ -185,7 +185,7 @@ impl Session {
         mut followed: Followed,
         start: Option<u64>,
     ) {
-        let counts = self.counts_everything();
+        let counts = self.standing.counts_everything;
         let mut ended = false;
         for event in self.jobs.take_early(&job_id) {
             if ended {
@@ -273,7 +273,7 @@ impl Session {
 
     /// Tells what is said of a job, if it is news. Returns whether it is.
     fn tell(&mut self, job_id: JobId, mut event: Event) -> bool {
-        let counts = self.counts_everything();
+        let counts = self.standing.counts_everything;
         if let Some(followed) = self.jobs.live.get_mut(&job_id) {
             let news = match &mut event {
                 Event::Job { event_seq, audience, .. } => match followed.advance(*event_seq, counts) {

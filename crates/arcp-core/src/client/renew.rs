@@ -98,14 +98,6 @@ impl Followed {
 }
 
 impl Session {
-    /// Whether every message of a job's log comes to this session, so that they can be counted.
-    pub(super) fn counts_everything(&self) -> bool {
-        let features = &self.standing.features;
-        [Feature::Progress, Feature::ResultChunk, Feature::CostBudget]
-            .iter()
-            .all(|feature| features.contains(feature))
-    }
-
     /// The session is gone: the next connection opens another. Said once.
     pub(super) fn lapse(&mut self, error: Option<ErrorPayload>) {
         self.events.push_back(Event::Lapsed(error));

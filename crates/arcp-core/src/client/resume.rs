@@ -29,6 +29,8 @@ pub(super) struct Standing {
     /// How long after a disconnect the runtime keeps the session.
     window: Duration,
     pub(super) features: Features,
+    /// Whether every message of a job's log comes to this session, so that they can be counted.
+    pub(super) counts_everything: bool,
     pub(super) heartbeat: Option<Duration>,
     /// The last number in sequence.
     pub(super) last_event_seq: u64,
@@ -90,6 +92,9 @@ impl Session {
         self.standing.window = Duration::from_secs(welcome.resume_window_sec.unwrap_or(0));
         let interval = welcome.heartbeat_interval_sec.filter(|seconds| beats && *seconds > 0);
         self.standing.heartbeat = interval.map(Duration::from_secs);
+        self.standing.counts_everything = [Feature::Progress, Feature::ResultChunk, Feature::CostBudget]
+            .iter()
+            .all(|feature| features.contains(feature));
         self.standing.features = features;
     }
 

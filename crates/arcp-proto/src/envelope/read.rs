@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Envelope, EnvelopeError, Extensions, Undecodable};
+use super::{Envelope, EnvelopeError, Extensions, MAX_SEQ, Undecodable};
 use crate::decode::{self, DecodeError, Integer, Text};
 use crate::id::{self, JobId, MessageId, SessionId, empty_is_absent};
 use crate::json::Json;
@@ -119,9 +119,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
         deserializer.deserialize_map(EnvelopeVisitor)
     }
 }
-
-/// The largest `event_seq`: what a signed number of 64 bits holds.
-const MAX_SEQ: u64 = i64::MAX as u64;
 
 /// At most this many unknown fields are kept; further ones are read and dropped.
 const MAX_UNKNOWN: usize = 32;

@@ -14,6 +14,7 @@ use crate::id::{CallId, CredentialId, DelegateId, JobId, empty_is_absent};
 use crate::json::Json;
 use crate::lease::{Lease, LeaseConstraints};
 use crate::number::Number;
+use crate::plain::{Plain, once};
 use crate::secret::CredentialValue;
 
 /// The body of an event, decoded by its kind.
@@ -54,7 +55,10 @@ impl Body {
             return Err(DecodeError::new("", "expected an object"));
         }
         match kind {
-            EventKind::Log => body.decode().map(Self::Log),
+            EventKind::Log => match Log::from_plain(body.as_str()) {
+                Some(log) => Ok(Self::Log(log)),
+                None => body.decode().map(Self::Log),
+            },
             EventKind::Thought => body.decode().map(Self::Thought),
             EventKind::ToolCall => body.decode().map(Self::ToolCall),
             EventKind::ToolResult => body.decode().map(Self::ToolResult),
@@ -141,6 +145,19 @@ pub struct Log {
     pub level: LogLevel,
     /// The line.
     pub message: String,
+}
+
+impl Log {
+    /// A line that has no escapes in it, as most have none: there are many of them.
+    fn from_plain(body: &str) -> Option<Self> {
+        let (mut level, mut message) = (None, None);
+        Plain::of(body).object(|plain, name| match name {
+            "level" => once(&mut level, LogLevel::from(plain.string()?)),
+            "message" => once(&mut message, plain.string()?.to_owned()),
+            _ => plain.value().map(drop),
+        })?;
+        Some(Self { level: level?, message: message? })
+    }
 }
 
 /// `thought`
@@ -470,6 +487,27 @@ mod tests {
             matches!(decode("log", r#"{"level":"WARNING","message":""}"#).unwrap(), Body::Log(log) if log.level == LogLevel::Warn)
         );
         assert!(matches!(decode("delegate", r#"{"child_job_id":"j","agent":"a"}"#), Ok(Body::Delegate(_))));
+    }
+
+    #[test]
+    fn a_line_of_log_is_read_as_serde_reads_it() {
+        for body in [
+            r#"{"level":"info","message":"plain"}"#,
+            r#"{ "message" : "ü" , "more":[1,{"level":"x"}], "level" : "Loud" }"#,
+            r#"{"level":"info","message":"a \"quoted\" line\n"}"#,
+            r#"{"level":"info","message":"a","message":"b"}"#,
+            r#"{"level":null,"message":"a"}"#,
+            r#"{"level":"info"}"#,
+            r#"{"level":"info","message":7}"#,
+            "{}",
+        ] {
+            let serde = Json::parse(body).unwrap().decode::<Log>();
+            let read = decode("log", body).map(|body| match body {
+                Body::Log(log) => log,
+                _ => panic!("another kind"),
+            });
+            assert_eq!(read, serde, "{body}");
+        }
     }
 
     #[test]
