@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use arcp_core::client::{Config as ClientConfig, Event as Told, Session, Transmit as Said};
 use arcp_core::runtime::{
-    Agents, Config, ConnectionKey, Draft, Event, JobKey, Outcome, ResolvedAgent, Runtime, Transmit,
+    Agents, Config, ConnectionKey, Draft, Encoder, Event, JobKey, Outcome, ResolvedAgent, Runtime, Transmit,
 };
 use arcp_core::{Caller, Incoming, Instant, Now, Principal};
 use arcp_proto::event::{Body, EventKind};
@@ -135,6 +135,7 @@ struct Pair {
 struct Link {
     key: ConnectionKey,
     client: Session,
+    encoder: Encoder,
 }
 
 #[derive(Serialize)]
@@ -172,7 +173,7 @@ impl Pair {
         let config = ClientConfig::new(identity(), BearerToken::new("token"));
         let mut client = Session::new(config, Box::new(counting()));
         client.handle_connected(self.now);
-        self.links.push(Link { key, client });
+        self.links.push(Link { key, client, encoder: Encoder::default() });
         self.settle()?;
         ensure!(self.links.iter().all(|link| link.client.features().is_some()), "a session is not open");
         Ok(self.links.len() - 1)
@@ -227,13 +228,14 @@ impl Pair {
 
     fn transmit(&mut self, key: ConnectionKey) -> Result<()> {
         let mut taken = Vec::new();
+        let link = self.links.iter_mut().find(|link| link.key == key).context("no such link")?;
         loop {
             self.runtime.poll_transmit(self.now, key, BATCH as usize, &mut taken);
             let more = taken.len() as u64 == BATCH;
             for transmit in taken.drain(..) {
                 let frame = match transmit {
                     Transmit::Frame(frame) => frame,
-                    Transmit::Entry(entry) => entry.encode(),
+                    Transmit::Entry(entry) => link.encoder.encode(&entry),
                     Transmit::Listing(_) | Transmit::Close(_) => bail!("this was not asked for"),
                 };
                 self.written += 1;
@@ -241,7 +243,6 @@ impl Pair {
                     self.last = Some(frame);
                     continue;
                 }
-                let link = self.links.iter_mut().find(|link| link.key == key).context("no such link")?;
                 link.client.handle_frame(self.now, Incoming::text(frame));
                 while let Some(event) = link.client.poll_event() {
                     self.ended += u64::from(matches!(event, Told::JobEnded { .. }));

@@ -60,7 +60,7 @@ pub use restore::RestoreError;
 pub use result::ChunkLimits;
 pub use spans::{JobSpan, SessionSpan, TracedEnd, TracedJob, TracedSession, Tracer};
 pub use tally::{CredentialTally, Refused, Tally};
-pub use transmit::{BrokenFrame, Close, NumberedEntry, Transmit};
+pub use transmit::{BrokenFrame, Close, Encoder, NumberedEntry, Transmit};
 pub use write::{
     Batch, FollowRecord, ForgottenRecord, JobRecord, Logged, Rerun, SessionRecord, Shown, ViewRecord, Write,
 };

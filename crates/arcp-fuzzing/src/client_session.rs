@@ -12,7 +12,7 @@ use arcp_core::client::{Backoff, Config, Event, RequestKey, Session, Transmit};
 use arcp_core::{Incoming, Instant};
 use arcp_proto::job::{Submit, Subscribe};
 use arcp_proto::session::{ListJobs, Peer};
-use arcp_proto::{BearerToken, Envelope, JobId, Json, Message};
+use arcp_proto::{BearerToken, Envelope, JobId, Json, Message, Reader};
 use serde_json::{Value, json};
 
 use crate::grammar::{self, Pool, below, flag, known, one};
@@ -65,6 +65,7 @@ enum Link {
 
 struct Life {
     machine: Session,
+    reader: Reader,
     clock: Clock,
     link: Link,
     is_over: bool,
@@ -87,6 +88,7 @@ impl Life {
         config.reconnect = (below(bytes, 4) > 0).then(Backoff::default);
         Self {
             machine: Session::new(config, Box::new(seeded(3))),
+            reader: Reader::default(),
             clock: Clock::default(),
             link: Link::Wanted,
             is_over: false,
@@ -239,7 +241,7 @@ impl Life {
 
     fn hear_text(&mut self, text: String) {
         if matches!(self.link, Link::Opening | Link::Open) {
-            self.machine.handle_frame(self.clock.now(), Incoming::text(text));
+            self.machine.handle_frame(self.clock.now(), Incoming::read(&mut self.reader, text));
         }
     }
 

@@ -20,6 +20,11 @@ use crate::trace::{TraceContext, TraceId};
 pub use reader::Reader;
 pub use write::EnvelopeRef;
 
+/// Where an envelope begins, as it is written here, up to its id.
+const HEAD: &str = r#"{"arcp":"1.1","id":""#;
+const EVENT_SEQ: &str = r#","event_seq":"#;
+const PAYLOAD: &str = r#","payload":"#;
+
 /// The largest `event_seq`: what a signed number of 64 bits holds.
 const MAX_SEQ: u64 = i64::MAX as u64;
 

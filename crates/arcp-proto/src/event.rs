@@ -14,7 +14,7 @@ pub use body::{
 pub use chunk::{ChunkEncoding, InvalidChunk, ResultChunk, to_base64};
 
 use crate::decode::{DecodeError, object};
-use crate::json::Json;
+use crate::json::{EncodeError, Json, TYPICAL_BYTES};
 use crate::plain::{Plain, once};
 use crate::text_enum::text_enum;
 use crate::timestamp::{Second, Timestamp};
@@ -77,6 +77,26 @@ impl Event {
     /// An event with a body that is encoded already.
     pub fn new(kind: EventKind, ts: Timestamp, body: Json) -> Self {
         Self { kind, ts, body }
+    }
+
+    /// Encodes the payload of a `job.event` with a body that is not encoded yet.
+    ///
+    /// # Errors
+    /// When the body cannot be encoded.
+    pub fn encode<B: Serialize + ?Sized>(
+        kind: &EventKind,
+        ts: Timestamp,
+        body: &B,
+    ) -> Result<Json, EncodeError> {
+        let mut text = Vec::with_capacity(TYPICAL_BYTES);
+        text.extend_from_slice(b"{\"kind\":");
+        Json::encode_into(&mut text, kind)?;
+        text.extend_from_slice(b",\"ts\":\"");
+        text.extend_from_slice(&ts.text());
+        text.extend_from_slice(b"\",\"body\":");
+        Json::encode_into(&mut text, body)?;
+        text.push(b'}');
+        Json::encoded(text)
     }
 
     /// Decodes the payload of a `job.event`. The body shares the payload's memory.
@@ -147,6 +167,16 @@ mod tests {
         let event = Event::from_json(&payload).unwrap();
         assert!(payload.as_str().as_bytes().as_ptr_range().contains(&event.body.as_str().as_ptr()));
         assert!(matches!(event.body().unwrap(), Body::Thought(thought) if thought.text == "a"));
+    }
+
+    #[test]
+    fn a_payload_is_written_as_it_is_serialised() {
+        let ts = Timestamp::from_millis(1_700_000_000_123);
+        for kind in [EventKind::Log, EventKind::from("x-vendor.a\"b.c")] {
+            let body = serde_json::json!({ "level": "info", "message": "\u{1}ü" });
+            let whole = Json::encode(&Event::new(kind.clone(), ts, Json::from(body.clone()))).unwrap();
+            assert_eq!(Event::encode(&kind, ts, &body).unwrap().as_str(), whole.as_str());
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::decode::{self, DecodeError};
 pub struct Json(ByteString);
 
 /// Room for what is encoded, to begin with: few payloads are longer.
-const TYPICAL_BYTES: usize = 512;
+pub(crate) const TYPICAL_BYTES: usize = 512;
 
 impl Json {
     /// Takes `text`, which must be one JSON value with nothing after it.

@@ -56,7 +56,7 @@ impl Timestamp {
     }
 
     /// The text, which every event has.
-    fn text(self) -> [u8; 24] {
+    pub(crate) fn text(self) -> [u8; 24] {
         let time = jiff::Timestamp::from_second(self.millis.div_euclid(1_000)).unwrap_or_default();
         let time = jiff::tz::Offset::UTC.to_datetime(time);
         let mut text = *b"0000-00-00T00:00:00.000Z";

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use arcp_core::runtime::{BrokenFrame, Close, ConnectionKey, Transmit};
+use arcp_core::runtime::{BrokenFrame, Close, ConnectionKey, Encoder, Transmit};
 use arcp_core::{Incoming, Principal};
 use arcp_transport::{BoxTransport, CloseCode, CloseFrame, Frame, TransportError};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -186,11 +186,11 @@ async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> E
 /// Writes until the machine closes the connection, or it cannot be written to.
 async fn write(connected: &Connected, sink: &mut SplitSink<BoxTransport, Frame>) -> Option<Goodbye> {
     let Connected { driver, key, signals } = connected;
-    let mut taken = Vec::with_capacity(TAKE);
+    let (mut taken, mut encoder) = (Vec::with_capacity(TAKE), Encoder::default());
     loop {
         driver.with(|machine, now| machine.poll_transmit(now, *key, TAKE, &mut taken));
         let more = taken.len() >= TAKE;
-        match carry(sink, taken.drain(..), more).await {
+        match carry(sink, taken.drain(..), &mut encoder, more).await {
             Ok(Some(close)) => return Some(Goodbye::Say(close)),
             Ok(None) if more => {}
             Ok(None) => {
@@ -219,12 +219,13 @@ async fn leave(sink: &mut SplitSink<BoxTransport, Frame>, goodbye: Goodbye) -> R
 async fn carry(
     sink: &mut SplitSink<BoxTransport, Frame>,
     taken: impl Iterator<Item = Transmit>,
+    encoder: &mut Encoder,
     more: bool,
 ) -> Result<Option<Close>, TransportError> {
     for transmit in taken {
         let text = match transmit {
             Transmit::Frame(text) => text,
-            Transmit::Entry(entry) => entry.encode(),
+            Transmit::Entry(entry) => encoder.encode(&entry),
             Transmit::Listing(mut listing) => loop {
                 match listing.encode_some() {
                     Ok(Some(text)) => break text,

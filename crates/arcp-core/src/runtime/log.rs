@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arcp_proto::event::{BUDGET_REMAINING, EventKind, Metric, ResultChunk};
+use arcp_proto::event::{BUDGET_REMAINING, Event, EventKind, Metric, ResultChunk};
 use arcp_proto::{
     Amount, Currency, EncodeError, Envelope, Extensions, Feature, Features, JobId, Json, MessageType,
     ResultId, Timestamp, TraceContext, TraceId,
@@ -39,13 +39,7 @@ impl Draft {
     /// # Errors
     /// When the body cannot be encoded.
     pub fn new<B: Serialize + ?Sized>(kind: EventKind, ts: Timestamp, body: &B) -> Result<Self, EncodeError> {
-        #[derive(Serialize)]
-        struct Payload<'a, B: ?Sized> {
-            kind: &'a EventKind,
-            ts: Timestamp,
-            body: &'a B,
-        }
-        let payload = Json::encode(&Payload { kind: &kind, ts, body })?;
+        let payload = Event::encode(&kind, ts, body)?;
         let metric =
             if kind == EventKind::Metric { Json::encode(body)?.decode::<Metric>().ok() } else { None };
         let feature = match &kind {

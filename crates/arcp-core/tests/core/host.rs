@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arcp_core::lease::Ceiling;
 use arcp_core::runtime::{
-    Agents, AuthenticationError, Batch, Close, Config, ConnectionKey, Draft, EmitError, Event, Flow, Image,
-    JobKey, JobSpec, NotDelegated, Outcome, ResolvedAgent, Runtime, StopCause, Transmit,
+    Agents, AuthenticationError, Batch, Close, Config, ConnectionKey, Draft, EmitError, Encoder, Event, Flow,
+    Image, JobKey, JobSpec, NotDelegated, Outcome, ResolvedAgent, Runtime, StopCause, Transmit,
 };
 use arcp_core::{Caller, Incoming, Instant, Now, Principal};
 use arcp_proto::event::EventKind;
@@ -65,6 +65,7 @@ pub(crate) struct Wire {
     pub(crate) closed: Option<Close>,
     /// The peer does not read: nothing is taken from the machine.
     pub(crate) stalled: bool,
+    encoder: Encoder,
 }
 
 pub(crate) struct Host {
@@ -437,7 +438,11 @@ impl Host {
             assert!(wire.closed.is_none(), "nothing follows a close");
             let frame = match transmit {
                 Transmit::Frame(frame) => frame.to_string(),
-                Transmit::Entry(entry) => entry.encode().to_string(),
+                Transmit::Entry(entry) => {
+                    let frame = wire.encoder.encode(&entry);
+                    assert_eq!(frame, entry.encode(), "whatever was encoded before");
+                    frame.to_string()
+                }
                 Transmit::Listing(listing) => listing.encode().unwrap().to_string(),
                 Transmit::Close(close) => {
                     wire.closed = Some(close);

@@ -9,7 +9,7 @@ use arcp_core::runtime::ConnectionKey;
 use arcp_proto::BearerToken;
 use arcp_proto::job::{Submit, Subscribe};
 use arcp_proto::session::Peer as Identity;
-use arcp_proto::{Json, TraceContext};
+use arcp_proto::{Json, Reader, TraceContext};
 use serde_json::{Value, json};
 
 use crate::host::{Clock, Host, seconds, seeded};
@@ -19,6 +19,7 @@ use crate::played::in_words;
 pub(crate) struct Pair {
     pub(crate) host: Host,
     pub(crate) client: Session,
+    reader: Reader,
     pub(crate) delay: Duration,
     connection: Option<ConnectionKey>,
     /// Whether a connection can be made.
@@ -71,6 +72,7 @@ impl Pair {
         Self {
             host: Host::seeded(seed, |_| {}),
             client: Session::new(config, Box::new(seeded(seed ^ 0xff))),
+            reader: Reader::default(),
             delay,
             connection: None,
             reachable: true,
@@ -180,7 +182,10 @@ impl Pair {
             && let Some(frame) = arrived(&mut self.to_client, now)
         {
             match frame {
-                Some(frame) => self.client.handle_frame(self.host.clock.now(), Incoming::text(frame)),
+                Some(frame) => {
+                    let incoming = Incoming::read(&mut self.reader, frame);
+                    self.client.handle_frame(self.host.clock.now(), incoming);
+                }
                 None => return self.cut(),
             }
         }

@@ -9,7 +9,7 @@ use arcp_core::{Incoming, Now};
 use arcp_proto::event::EventKind;
 use arcp_proto::job::{Submit, Subscribe};
 use arcp_proto::session::{ListJobs, Peer as Identity};
-use arcp_proto::{BearerToken, ErrorCode, ErrorPayload, Json, Lease, LeaseConstraints};
+use arcp_proto::{BearerToken, ErrorCode, ErrorPayload, Json, Lease, LeaseConstraints, Reader};
 use serde_json::{Value, json};
 
 use crate::host::{Clock, Host, seconds, seeded};
@@ -54,6 +54,7 @@ struct Told {
 struct Client {
     who: &'static str,
     machine: Session,
+    reader: Reader,
     link: Option<Link>,
     reachable: bool,
     /// Whether its application takes nothing.
@@ -139,6 +140,7 @@ impl World {
         let mut client = Client {
             who,
             machine: Session::new(config, Box::new(seeded(bits))),
+            reader: Reader::default(),
             link: None,
             reachable: true,
             sated: false,
@@ -628,7 +630,9 @@ impl Client {
                 && let Some(frame) = arrived(&mut link.to_client, now)
             {
                 match frame {
-                    Some(frame) => self.machine.handle_frame(host.now(), Incoming::text(frame)),
+                    Some(frame) => {
+                        self.machine.handle_frame(host.now(), Incoming::read(&mut self.reader, frame))
+                    }
                     None => self.cut(host),
                 }
                 self.machine.handle_reading(host.now(), self.reads());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytestring::ByteString;
 
-use super::{Envelope, Extensions, MAX_SEQ, Undecodable};
+use super::{EVENT_SEQ, Envelope, Extensions, HEAD, MAX_SEQ, PAYLOAD, Undecodable};
 use crate::decode::DecodeError;
 use crate::event::Event;
 use crate::id::{JobId, SessionId};
@@ -16,10 +16,6 @@ use crate::trace::TraceId;
 
 /// Jobs whose beginnings are remembered.
 const JOBS: usize = 4;
-
-/// How a frame begins, as this project writes it.
-const HEAD: &str = r#"{"arcp":"1.1","id":""#;
-const PAYLOAD: &str = r#","payload":"#;
 
 /// Reads the frames of one connection.
 ///
@@ -118,7 +114,7 @@ fn between<'a>(frame: &'a str, envelope: &Envelope) -> Option<&'a str> {
     let rest = frame.strip_prefix(HEAD)?.strip_prefix(envelope.id.as_str())?;
     let rest = rest.strip_suffix('}')?.strip_suffix(envelope.payload.as_str())?.strip_suffix(PAYLOAD)?;
     let text = rest.trim_end_matches(|digit: char| digit.is_ascii_digit());
-    (text.starts_with('"') && text.ends_with(r#","event_seq":"#)).then_some(text)
+    (text.starts_with('"') && text.ends_with(EVENT_SEQ)).then_some(text)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytestring::ByteString;
 
-use super::{Envelope, Extensions, PROTOCOL_VERSION};
+use super::{EVENT_SEQ, Envelope, Extensions, HEAD, MAX_SEQ, PAYLOAD};
 use crate::id::{JobId, SessionId};
 use crate::json::Json;
 use crate::message::MessageType;
@@ -31,26 +31,47 @@ impl EnvelopeRef<'_> {
         self.encode_with(|_| {})
     }
 
+    /// What stands between the id and the number: the same in all events of a job that one session is sent, which
+    /// [`numbered`](Self::numbered) writes around it.
+    pub fn common(&self) -> String {
+        let mut out = String::with_capacity(192);
+        self.write_common(&mut out);
+        out
+    }
+
+    /// The frame around a payload that differs from others in nothing but its id, which needs no escapes, and its number.
+    pub fn numbered(id: &str, common: &str, event_seq: u64, payload: &Json) -> ByteString {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(event_seq.min(MAX_SEQ));
+        let parts = [HEAD, id, "\"", common, EVENT_SEQ, digits, PAYLOAD, payload.as_str(), "}"];
+        let mut out = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| out.push_str(part));
+        one_line(out).into()
+    }
+
+    fn write_common(&self, out: &mut String) {
+        field(out, "type", self.message_type.as_str());
+        if let Some(session_id) = self.session_id {
+            field(out, "session_id", session_id.as_str());
+        }
+        if let Some(trace_id) = self.trace_id {
+            field(out, "trace_id", trace_id.text(&mut [0; 32]));
+        }
+        if let Some(job_id) = self.job_id {
+            field(out, "job_id", job_id.as_str());
+        }
+    }
+
     /// The same, with more fields before the payload.
     fn encode_with(&self, more: impl FnOnce(&mut String)) -> ByteString {
         let mut out = String::with_capacity(256 + self.payload.len());
-        out.push_str("{\"arcp\":\"");
-        out.push_str(PROTOCOL_VERSION);
+        out.push_str(HEAD);
+        string_inside(&mut out, self.id);
         out.push('"');
-        field(&mut out, "id", self.id);
-        field(&mut out, "type", self.message_type.as_str());
-        if let Some(session_id) = self.session_id {
-            field(&mut out, "session_id", session_id.as_str());
-        }
-        if let Some(trace_id) = self.trace_id {
-            field(&mut out, "trace_id", trace_id.text(&mut [0; 32]));
-        }
-        if let Some(job_id) = self.job_id {
-            field(&mut out, "job_id", job_id.as_str());
-        }
+        self.write_common(&mut out);
         if let Some(seq) = self.event_seq {
-            out.push_str(",\"event_seq\":");
-            out.push_str(itoa::Buffer::new().format(seq.min(i64::MAX as u64)));
+            out.push_str(EVENT_SEQ);
+            out.push_str(itoa::Buffer::new().format(seq.min(MAX_SEQ)));
         }
         let Extensions(extensions) = self.extensions;
         if !extensions.is_empty() {
@@ -58,7 +79,7 @@ impl EnvelopeRef<'_> {
             object(&mut out, extensions);
         }
         more(&mut out);
-        out.push_str(",\"payload\":");
+        out.push_str(PAYLOAD);
         out.push_str(self.payload.as_str());
         out.push('}');
         one_line(out).into()
@@ -117,25 +138,58 @@ fn object(out: &mut String, members: &BTreeMap<Box<str>, Json>) {
     out.push('}');
 }
 
-/// Writes a JSON string. Almost none needs an escape.
 fn string(out: &mut String, text: &str) {
     out.push('"');
+    string_inside(out, text);
+    out.push('"');
+}
+
+/// Writes a JSON string but for its quotes. Almost none needs an escape.
+fn string_inside(out: &mut String, text: &str) {
     if plain::special(text.as_bytes()).is_none() {
         out.push_str(text);
     } else {
         let escaped = serde_json::Value::from(text).to_string();
         out.push_str(&escaped[1..escaped.len() - 1]);
     }
-    out.push('"');
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::PROTOCOL_VERSION;
     use super::*;
     use crate::job::Cancel;
 
     #[test]
+    fn what_events_have_in_common_is_spliced_in() {
+        let mut envelope = Envelope::with_payload(
+            "m1".parse().unwrap(),
+            MessageType::JobEvent,
+            Json::parse("{\n\"kind\": \"log\"}").unwrap(),
+        );
+        envelope.session_id = Some("s\"1".parse().unwrap());
+        envelope.job_id = Some("j".parse().unwrap());
+        envelope.trace_id = TraceId::new(7);
+        for seq in [1, u64::MAX] {
+            envelope.event_seq = Some(seq);
+            let whole = EnvelopeRef {
+                id: envelope.id.as_str(),
+                message_type: &envelope.message_type,
+                session_id: envelope.session_id.as_ref(),
+                trace_id: envelope.trace_id,
+                job_id: envelope.job_id.as_ref(),
+                event_seq: envelope.event_seq,
+                extensions: &envelope.extensions,
+                payload: &envelope.payload,
+            };
+            let spliced = EnvelopeRef::numbered("m1", &whole.common(), seq, &envelope.payload);
+            assert_eq!(spliced, whole.encode());
+        }
+    }
+
+    #[test]
     fn absent_fields_are_left_out_and_the_payload_comes_last() {
+        assert_eq!(HEAD, format!("{{\"arcp\":\"{PROTOCOL_VERSION}\",\"id\":\""));
         let envelope = Envelope::new("m\"1".parse().unwrap(), &Cancel::default());
         assert_eq!(envelope.encode(), r#"{"arcp":"1.1","id":"m\"1","type":"job.cancel","payload":{}}"#);
     }
