@@ -9,8 +9,8 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde_path_to_error::{Path, Segment};
 
 pub(crate) use shape::{
-    Integer, integer, integer_or_zero, object, object_or_default, objects, optional_integer, optional_object,
-    unique_map,
+    Integer, LARGEST, integer, integer_or_zero, object, object_or_default, objects, optional_integer,
+    optional_object, unique_map,
 };
 
 /// Why a JSON text could not be decoded: a path into it and what was expected there.

@@ -25,9 +25,6 @@ const HEAD: &str = r#"{"arcp":"1.1","id":""#;
 const EVENT_SEQ: &str = r#","event_seq":"#;
 const PAYLOAD: &str = r#","payload":"#;
 
-/// The largest `event_seq`: what a signed number of 64 bits holds.
-const MAX_SEQ: u64 = i64::MAX as u64;
-
 /// What this crate writes into `arcp`. Every `1` and `1.x` is read.
 pub const PROTOCOL_VERSION: &str = "1.1";
 

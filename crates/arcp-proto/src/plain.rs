@@ -3,6 +3,8 @@
 //! The reader answers `None` to whatever it is not sure of, an error as well as anything unusual, and the caller then asks serde, whose
 //! word is final. So it need not know every form of JSON and has no errors of its own; what it accepts, serde accepts, as the same value.
 
+use crate::decode::LARGEST;
+
 /// How deep values may nest before they are left to serde.
 const DEPTH: usize = 32;
 
@@ -55,11 +57,20 @@ impl<'a> Plain<'a> {
         rest.get(..len)
     }
 
-    /// A whole number that is not negative.
+    /// `true` or `false`.
+    pub(crate) fn boolean(&mut self) -> Option<bool> {
+        match self.peek()? {
+            b't' => self.word("true").map(|_| true),
+            b'f' => self.word("false").map(|_| false),
+            _ => None,
+        }
+    }
+
+    /// A whole number that is not negative, up to the largest that is read.
     pub(crate) fn integer(&mut self) -> Option<u64> {
         let number = self.number()?;
         let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-        if digits { number.parse().ok() } else { None }
+        digits.then(|| number.parse().ok())?.filter(|number| *number <= LARGEST)
     }
 
     /// Any value, as its text.
@@ -303,8 +314,8 @@ mod tests {
     #[test]
     fn integers_are_whole_and_fit() {
         let integer = |text| Plain::of(text).integer();
-        assert_eq!((integer("0"), integer("18446744073709551615")), (Some(0), Some(u64::MAX)));
-        for text in ["-1", "1.0", "1e3", "18446744073709551616", "\"1\""] {
+        assert_eq!((integer("0"), integer("9223372036854775807")), (Some(0), Some(LARGEST)));
+        for text in ["-1", "1.0", "1e3", "9223372036854775808", "18446744073709551616", "\"1\""] {
             assert_eq!(integer(text), None, "{text}");
         }
     }

@@ -95,7 +95,7 @@ where
 /// A count. Integers on the wire fit a signed 64-bit integer (§5.2 of version 1.0).
 pub(crate) struct Integer(pub(crate) u64);
 
-const LARGEST: u64 = i64::MAX as u64;
+pub(crate) const LARGEST: u64 = i64::MAX as u64;
 
 impl<'de> Deserialize<'de> for Integer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Envelope, EnvelopeError, Extensions, MAX_SEQ, Undecodable};
+use super::{Envelope, EnvelopeError, Extensions, Undecodable};
 use crate::decode::{self, DecodeError, Integer, Text};
 use crate::id::{self, JobId, MessageId, SessionId, empty_is_absent};
 use crate::json::Json;
@@ -36,7 +36,7 @@ fn decode_plain(frame: &ByteString) -> Option<Envelope> {
         "session_id" => once(&mut session_id, plain.string()?.parse().ok()?),
         "trace_id" => once(&mut trace_id, plain.string()?.parse().ok()?),
         "job_id" => once(&mut job_id, plain.string()?.parse().ok()?),
-        "event_seq" => once(&mut event_seq, plain.integer().filter(|seq| (1..=MAX_SEQ).contains(seq))?),
+        "event_seq" => once(&mut event_seq, plain.integer().filter(|seq| *seq > 0)?),
         "payload" => once(&mut payload, plain.object(|plain, _| plain.value().map(drop))?),
         _ => None,
     })?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytestring::ByteString;
 
-use super::{EVENT_SEQ, Envelope, Extensions, HEAD, MAX_SEQ, PAYLOAD, Undecodable};
+use super::{EVENT_SEQ, Envelope, Extensions, HEAD, PAYLOAD, Undecodable};
 use crate::decode::DecodeError;
 use crate::event::Event;
 use crate::id::{JobId, SessionId};
@@ -67,7 +67,7 @@ impl Reader {
         let (alike, rest) =
             self.alike.iter().find_map(|alike| Some((alike, rest.strip_prefix(&*alike.text)?)))?;
         let mut plain = Plain::of(rest);
-        let event_seq = plain.integer().filter(|seq| (1..=MAX_SEQ).contains(seq))?;
+        let event_seq = plain.integer().filter(|seq| *seq > 0)?;
         plain.literal(PAYLOAD)?;
         let (payload, event) = Event::read_plain(&mut plain, frame, &mut self.second)?;
         plain.literal("}")?;

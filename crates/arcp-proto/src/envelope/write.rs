@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use bytestring::ByteString;
 
-use super::{EVENT_SEQ, Envelope, Extensions, HEAD, MAX_SEQ, PAYLOAD};
+use super::{EVENT_SEQ, Envelope, Extensions, HEAD, PAYLOAD};
+use crate::decode::LARGEST;
 use crate::id::{JobId, SessionId};
 use crate::json::Json;
 use crate::message::MessageType;
@@ -42,7 +43,7 @@ impl EnvelopeRef<'_> {
     /// The frame around a payload that differs from others in nothing but its id, which needs no escapes, and its number.
     pub fn numbered(id: &str, common: &str, event_seq: u64, payload: &Json) -> ByteString {
         let mut digits = itoa::Buffer::new();
-        let digits = digits.format(event_seq.min(MAX_SEQ));
+        let digits = digits.format(event_seq.min(LARGEST));
         let parts = [HEAD, id, "\"", common, EVENT_SEQ, digits, PAYLOAD, payload.as_str(), "}"];
         let mut out = String::with_capacity(parts.iter().map(|part| part.len()).sum());
         parts.iter().for_each(|part| out.push_str(part));
@@ -71,7 +72,7 @@ impl EnvelopeRef<'_> {
         self.write_common(&mut out);
         if let Some(seq) = self.event_seq {
             out.push_str(EVENT_SEQ);
-            out.push_str(itoa::Buffer::new().format(seq.min(MAX_SEQ)));
+            out.push_str(itoa::Buffer::new().format(seq.min(LARGEST)));
         }
         let Extensions(extensions) = self.extensions;
         if !extensions.is_empty() {

@@ -67,7 +67,10 @@ impl Body {
             EventKind::ArtifactRef => body.decode().map(Self::ArtifactRef),
             EventKind::Delegate => body.decode().map(Self::Delegate),
             EventKind::Progress => body.decode().map(Self::Progress),
-            EventKind::ResultChunk => body.decode().map(Self::ResultChunk),
+            EventKind::ResultChunk => match ResultChunk::from_plain(body.as_str()) {
+                Some(chunk) => Ok(Self::ResultChunk(chunk)),
+                None => body.decode().map(Self::ResultChunk),
+            },
             EventKind::Other(_) => Ok(Self::Other(body.clone())),
         }
     }

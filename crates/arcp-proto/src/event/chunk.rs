@@ -8,6 +8,7 @@ use super::{Event, EventKind};
 use crate::decode::integer;
 use crate::id::ResultId;
 use crate::json::{EncodeError, Json};
+use crate::plain::{Plain, once};
 use crate::text_enum::text_enum;
 use crate::timestamp::Timestamp;
 
@@ -39,6 +40,26 @@ impl ResultChunk {
     /// A chunk of bytes, written as base64.
     pub fn bytes(result_id: ResultId, chunk_seq: u64, bytes: &[u8], more: bool) -> Self {
         Self { result_id, chunk_seq, data: to_base64(bytes), encoding: ChunkEncoding::Base64, more }
+    }
+
+    /// A chunk whose data has no escapes in it, as base64 has none: it is long.
+    pub(super) fn from_plain(body: &str) -> Option<Self> {
+        let (mut result_id, mut chunk_seq, mut data, mut encoding, mut more) = (None, None, None, None, None);
+        Plain::of(body).object(|plain, name| match name {
+            "result_id" => once(&mut result_id, plain.string()?.parse().ok()?),
+            "chunk_seq" => once(&mut chunk_seq, plain.integer()?),
+            "data" => once(&mut data, plain.string()?.to_owned()),
+            "encoding" => once(&mut encoding, ChunkEncoding::from(plain.string()?)),
+            "more" => once(&mut more, plain.boolean()?),
+            _ => plain.value().map(drop),
+        })?;
+        Some(Self {
+            result_id: result_id?,
+            chunk_seq: chunk_seq?,
+            data: data?,
+            encoding: encoding?,
+            more: more?,
+        })
     }
 
     /// The payload of the event that carries a chunk of bytes. They are coded into their place: a chunk is long, and in base64 there
@@ -100,7 +121,38 @@ text_enum! {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Body;
     use super::*;
+
+    #[test]
+    fn a_chunk_is_read_as_serde_reads_it() {
+        let good = r#"{"result_id":"r","chunk_seq":7,"data":"aGk=","encoding":"base64","more":true}"#;
+        let other = [
+            (r#""r""#, r#""""#),
+            ("7", "-7"),
+            ("7", "7.0"),
+            ("7", "9223372036854775808"),
+            (r#""aGk=""#, r#""a\nb""#),
+            (r#""aGk=""#, "null"),
+            (r#""base64""#, r#""rot13""#),
+            ("true", "false"),
+            ("true", "1"),
+            (r#","more":true"#, ""),
+            ("true", r#"true,"more":true"#),
+            ("true", r#"true,"x":{"more":[]}"#),
+        ];
+        let changed = other.iter().map(|(from, to)| good.replacen(from, to, 1));
+        for body in changed.chain([good.to_owned()]) {
+            let json = Json::parse(body.clone()).unwrap();
+            let read = match Body::decode(&EventKind::ResultChunk, &json) {
+                Ok(Body::ResultChunk(chunk)) => Ok(chunk),
+                Ok(_) => panic!("another kind"),
+                Err(error) => Err(error),
+            };
+            assert_eq!(read, json.decode::<ResultChunk>(), "{body}");
+        }
+        assert!(ResultChunk::from_plain(good).is_some());
+    }
 
     #[test]
     fn bytes_that_are_coded_in_place_are_the_same_chunk() {
