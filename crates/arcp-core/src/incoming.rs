@@ -42,16 +42,17 @@ impl Incoming {
         })
     }
 
-    /// Whether it asks for a job.
-    pub fn is_submit(&self) -> bool {
-        matches!(&self.0, Ok(Received { message: Ok(Message::JobSubmit(_)), .. }))
-    }
-
-    pub(crate) fn request_id(&self) -> Option<&MessageId> {
-        match &self.0 {
-            Ok(received) => Some(&received.envelope.id),
-            Err(unreadable) => unreadable.request_id.as_ref(),
-        }
+    /// Whether it shows life, acknowledges or cancels: `session.ping`, `session.pong`, `session.ack` and `job.cancel`. A driver that has
+    /// requests wait may hand these in before them: each says the same wherever among them it stands.
+    pub fn is_urgent(&self) -> bool {
+        let Ok(Received { message: Ok(message), .. }) = &self.0 else { return false };
+        matches!(
+            message,
+            Message::SessionPing(_)
+                | Message::SessionPong(_)
+                | Message::SessionAck(_)
+                | Message::JobCancel(_)
+        )
     }
 
     /// The same, with what the agent that a `job.submit` names says of its input, so that a runtime need not ask it under a lock.
