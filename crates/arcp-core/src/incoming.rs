@@ -21,6 +21,8 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) struct Unreadable {
     pub(crate) reason: String,
+    /// The frame, if it was text.
+    pub(crate) frame: ByteString,
     pub(crate) request_id: Option<MessageId>,
     /// Whether the peer speaks another major version: then nothing it says can be relied on.
     pub(crate) foreign_version: bool,
@@ -29,13 +31,15 @@ pub(crate) struct Unreadable {
 impl Incoming {
     /// Decodes a text frame.
     pub fn text(frame: impl Into<ByteString>) -> Self {
-        Self(match Envelope::decode(frame) {
+        let frame = frame.into();
+        Self(match Envelope::decode(frame.clone()) {
             Ok(envelope) => {
                 let message = envelope.message();
                 Ok(Received { envelope, message, verdict: Verdict::default() })
             }
             Err(undecodable) => Err(Unreadable {
                 reason: undecodable.error.to_string(),
+                frame,
                 request_id: undecodable.id,
                 foreign_version: undecodable.error == EnvelopeError::Version,
             }),
@@ -69,6 +73,7 @@ impl Incoming {
     pub fn binary(bytes: usize) -> Self {
         Self(Err(Unreadable {
             reason: format!("binary frame of {bytes} bytes: envelopes are carried in text frames"),
+            frame: ByteString::new(),
             request_id: None,
             foreign_version: false,
         }))
