@@ -45,13 +45,14 @@ pub(crate) struct Edge {
     #[arg(long, value_name = "N", value_parser = crate::serve::at_least_one)]
     max_connections_per_address: Option<usize>,
 
-    /// How often a principal may submit a job: 20/s, 600/min or 5000/h, or with a burst 20/s:100. One that comes too soon is refused
-    /// with INTERNAL_ERROR and told when to try again. Any number by default.
+    /// How often a principal may have another job: 20/s, 600/min or 5000/h, or with a burst 20/s:100. A submit that comes too soon is
+    /// refused with INTERNAL_ERROR and told when to try again. One that is refused for any other reason does not count, nor does a repeat
+    /// under its idempotency key. Any number by default.
     #[arg(long, value_name = "RATE")]
     submit_rate: Option<Rate>,
 
-    /// How often a principal may send a message of any kind, over all of its sessions. What comes too soon waits. Any number by
-    /// default.
+    /// How often a principal may send a message, over all of its sessions. What comes too soon waits, but for signs of life,
+    /// acknowledgements and cancels, of which a connection may carry 100 in a second. Any number by default.
     #[arg(long, value_name = "RATE")]
     message_rate: Option<Rate>,
 }

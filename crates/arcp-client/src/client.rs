@@ -176,7 +176,7 @@ impl Connect {
     }
 
     /// How to come back after the connection was lost: after 100 ms at first, 10 s at last, and for 15 minutes, if nothing is
-    /// said.
+    /// said; later where the runtime wants it, see [`Backoff`].
     pub fn reconnect(mut self, backoff: Backoff) -> Self {
         self.config.reconnect = Some(backoff);
         self

@@ -78,6 +78,14 @@ fn random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the operating system gives random bytes");
 }
 
+/// # Panics
+/// As [`random`].
+pub(crate) fn random_bits() -> u128 {
+    let mut bytes = [0; 16];
+    random(&mut bytes);
+    u128::from_le_bytes(bytes)
+}
+
 struct Driver {
     machine: Session,
     origin: Origin,
@@ -350,6 +358,7 @@ impl Driver {
             CoreEvent::NotOffered { request, feature } => {
                 self.fail(request, RequestError::NotOffered(feature))
             }
+            CoreEvent::Unreadable { request, error } => self.fail(request, RequestError::Unreadable(error)),
             CoreEvent::TimedOut { request } => self.fail(request, RequestError::TimedOut),
             CoreEvent::Interrupted { request } => self.fail(request, RequestError::Interrupted),
             CoreEvent::Job { job_id, event_seq, event, audience } => {

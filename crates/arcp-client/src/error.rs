@@ -1,5 +1,7 @@
 //! What can go wrong, one enum an operation. The wire's code survives in each.
 
+use std::time::Duration;
+
 use arcp_core::client::Loss;
 use arcp_proto::job::FinalStatus;
 use arcp_proto::{DecodeError, EncodeError, ErrorCode, ErrorPayload, Feature, InvalidAgentRef};
@@ -27,6 +29,14 @@ impl ConnectError {
             Self::Transport(_) | Self::Lost(_) => None,
         }
     }
+
+    /// How long to wait before it is tried again, if the runtime has refused and said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(error) => error.retry_after(),
+            Self::Transport(_) | Self::Lost(_) => None,
+        }
+    }
 }
 
 /// Why a request was not granted.
@@ -46,6 +56,10 @@ pub enum RequestError {
     /// nothing was sent.
     #[error("runtime does not offer {0}")]
     NotOffered(Feature),
+    /// The runtime answered, and its answer cannot be read: the error names the place. As with [`TimedOut`](Self::TimedOut), the request
+    /// may have been carried out.
+    #[error("answer of the runtime cannot be read: {0}")]
+    Unreadable(DecodeError),
     /// The runtime did not answer in time. It may have done what it was asked: a submit with an
     /// [`idempotency_key`](crate::Submit::idempotency_key) can be made again safely.
     #[error("runtime did not answer the request in time")]
@@ -64,6 +78,14 @@ impl RequestError {
     pub fn code(&self) -> Option<&ErrorCode> {
         match self {
             Self::Refused(error) => Some(&error.code),
+            _ => None,
+        }
+    }
+
+    /// How long to wait before the same is asked again, if the runtime has refused and said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(error) => error.retry_after(),
             _ => None,
         }
     }

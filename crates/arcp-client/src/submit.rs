@@ -3,15 +3,20 @@
 use std::future::IntoFuture;
 use std::time::Duration;
 
+use arcp_core::client::Backoff;
 use arcp_proto::job::Submit as Payload;
 use arcp_proto::{AgentRef, EncodeError, InvalidAgentRef, Json, Lease, Timestamp, TraceContext};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
+use tokio::time::Instant;
 
-use crate::driver::Commands;
+use crate::driver::{Commands, random_bits};
 use crate::error::RequestError;
 use crate::job::Job;
+
+/// The longest that anybody waits.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// A job about to be submitted; await it to have it accepted.
 ///
@@ -26,6 +31,7 @@ pub struct Submit {
     idempotency_key: Option<String>,
     max_runtime: Option<Duration>,
     trace: Option<TraceContext>,
+    retry_within: Duration,
 }
 
 impl Submit {
@@ -40,6 +46,7 @@ impl Submit {
             idempotency_key: None,
             max_runtime: None,
             trace,
+            retry_within: Duration::ZERO,
         }
     }
 
@@ -79,6 +86,14 @@ impl Submit {
         self
     }
 
+    /// Makes the submit again while the runtime refuses it and says when to try again, as it does where a principal submits more
+    /// than its rate allows ([`RequestError::retry_after`]). Each try waits for as long as the runtime wants, and a little more the more
+    /// there were. The refusal is given once the next try would come later than this after the first; at once if nothing is said.
+    pub fn retry_within(mut self, limit: Duration) -> Self {
+        self.retry_within = limit;
+        self
+    }
+
     async fn send(self) -> Result<Job, RequestError> {
         let (name, agent) = self.agent;
         let agent = agent.map_err(|error| RequestError::Agent(name, error))?;
@@ -87,8 +102,22 @@ impl Submit {
         payload.lease_constraints.expires_at = self.expires_at;
         payload.idempotency_key = self.idempotency_key;
         payload.max_runtime_sec = self.max_runtime.map(whole_seconds);
-        let (accepted, inbox) = self.commands.submit(payload, self.trace).await?;
-        Ok(Job::submitted(accepted, inbox, self.commands))
+        let deadline = Instant::now() + self.retry_within.min(LONGEST);
+        let mut refused = 0;
+        loop {
+            let error = match self.commands.submit(payload.clone(), self.trace.clone()).await {
+                Ok((accepted, inbox)) => return Ok(Job::submitted(accepted, inbox, self.commands)),
+                Err(error) => error,
+            };
+            let Some(least) = error.retry_after().filter(|_| !self.retry_within.is_zero()) else {
+                return Err(error);
+            };
+            let pause = Backoff::default().pause(refused, random_bits());
+            let at = Instant::now().checked_add(least.saturating_add(pause)).filter(|at| *at <= deadline);
+            let Some(at) = at else { return Err(error) };
+            tokio::time::sleep_until(at).await;
+            refused += 1;
+        }
     }
 }
 

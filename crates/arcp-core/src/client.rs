@@ -11,6 +11,7 @@ mod place;
 mod renew;
 mod requests;
 mod resume;
+mod unreadable;
 
 use std::collections::VecDeque;
 
@@ -39,7 +40,7 @@ use crate::time::{Instant, Now};
 /// [`poll_event`](Self::poll_event) until they are empty, and arm one timer for [`poll_timeout`](Self::poll_timeout).
 ///
 /// A request made before the session is open waits for it. Every request is answered by exactly one event: accepted,
-/// acknowledged, refused, timed out, or the end of the session ([`Event::Ended`]), which answers all that are open.
+/// acknowledged, refused, answered unreadably, timed out, or the end of the session ([`Event::Ended`]), which answers all that are open.
 pub struct Session {
     config: Config,
     ids: Ids,
@@ -121,9 +122,9 @@ impl Session {
         let received = match incoming.0 {
             Ok(received) => received,
             Err(bad) => {
-                // One bad frame is no reason to give up a session; what it was about will time out or be seen again.
-                tracing::warn!(reason = %bad.reason, "frame of the runtime cannot be read, ignored");
-                return;
+                // One bad frame is no reason to give up a session.
+                tracing::warn!(reason = %bad.reason, "frame of the runtime cannot be read");
+                return self.handle_no_envelope(now, bad.frame);
             }
         };
         match self.phase {
@@ -195,7 +196,7 @@ impl Session {
         let Received { envelope, message, .. } = received;
         let message = match message {
             Ok(message) => message,
-            Err(error) => return self.handle_unreadable(&envelope, error),
+            Err(error) => return self.handle_unreadable(now, &envelope, error),
         };
         if envelope.event_seq.is_some() {
             let foreign = envelope.job_id.as_ref().is_some_and(|job_id| self.is_foreign(job_id));
@@ -225,6 +226,11 @@ impl Session {
             Message::SessionClosed(_) | Message::SessionBye(_) => self.handle_closed(),
             _ => tracing::debug!(message_type = %envelope.message_type, "message ignored"),
         }
+        self.go_on();
+    }
+
+    /// Something was heard, and may have been an answer.
+    fn go_on(&mut self) {
         if !self.requests.may_begin_jobs() {
             self.jobs.drop_early();
         }

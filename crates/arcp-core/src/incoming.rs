@@ -21,6 +21,8 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) struct Unreadable {
     pub(crate) reason: String,
+    /// The frame, if it was text.
+    pub(crate) frame: ByteString,
     pub(crate) request_id: Option<MessageId>,
     /// Whether the peer speaks another major version: then nothing it says can be relied on.
     pub(crate) foreign_version: bool,
@@ -34,26 +36,29 @@ impl Incoming {
 
     /// The same, with the reader of a connection: much of what comes over one is alike, and then it is faster.
     pub fn read(reader: &mut Reader, frame: impl Into<ByteString>) -> Self {
-        Self(match reader.read(frame) {
+        let frame = frame.into();
+        Self(match reader.read(&frame) {
             Ok((envelope, message)) => Ok(Received { envelope, message, verdict: Verdict::default() }),
             Err(undecodable) => Err(Unreadable {
                 reason: undecodable.error.to_string(),
+                frame,
                 request_id: undecodable.id,
                 foreign_version: undecodable.error == EnvelopeError::Version,
             }),
         })
     }
 
-    /// Whether it asks for a job.
-    pub fn is_submit(&self) -> bool {
-        matches!(&self.0, Ok(Received { message: Ok(Message::JobSubmit(_)), .. }))
-    }
-
-    pub(crate) fn request_id(&self) -> Option<&MessageId> {
-        match &self.0 {
-            Ok(received) => Some(&received.envelope.id),
-            Err(unreadable) => unreadable.request_id.as_ref(),
-        }
+    /// Whether it shows life, acknowledges or cancels: `session.ping`, `session.pong`, `session.ack` and `job.cancel`. A driver that has
+    /// requests wait may hand these in before them: each says the same wherever among them it stands.
+    pub fn is_urgent(&self) -> bool {
+        let Ok(Received { message: Ok(message), .. }) = &self.0 else { return false };
+        matches!(
+            message,
+            Message::SessionPing(_)
+                | Message::SessionPong(_)
+                | Message::SessionAck(_)
+                | Message::JobCancel(_)
+        )
     }
 
     /// The same, with what the agent that a `job.submit` names says of its input, so that a runtime need not ask it under a lock.
@@ -70,6 +75,7 @@ impl Incoming {
     pub fn binary(bytes: usize) -> Self {
         Self(Err(Unreadable {
             reason: format!("binary frame of {bytes} bytes: envelopes are carried in text frames"),
+            frame: ByteString::new(),
             request_id: None,
             foreign_version: false,
         }))

@@ -1,6 +1,7 @@
 //! The runtime's side of the protocol as one machine: connections, sessions, jobs and what ties them together.
 
 mod ack;
+mod admission;
 mod agents;
 mod answers;
 mod append;
@@ -42,6 +43,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use arcp_proto::{ErrorCode, ErrorPayload, JobId, TraceContext, session as wire};
 
+pub use admission::Admission;
 pub use agents::{Agents, DuplicateAgent, ResolvedAgent};
 #[doc(hidden)]
 pub use census::Census;
@@ -71,7 +73,6 @@ use self::idempotency::Keys;
 use self::job::Job;
 use self::lend::Borrowed;
 use self::provision::Provision;
-use self::requests::Request;
 use self::session::Next;
 use self::sessions::Sessions;
 use self::timers::{Timer, Timers};
@@ -258,23 +259,14 @@ impl Runtime {
         }
     }
 
-    /// A request that is refused before it is looked at, such as one that comes too soon after others. Unlike a frame that is not
-    /// handed in, it is answered, and it shows that its peer is there. What a connection says before it carries a session is nothing
-    /// that can be refused so: it is ignored.
-    pub fn handle_refused(
-        &mut self,
-        now: Now,
-        connection_key: ConnectionKey,
-        incoming: &Incoming,
-        error: ErrorPayload,
-    ) {
-        let connection = self.connections.by_key_mut(connection_key);
-        let Some(connection) = connection.filter(|connection| !connection.is_closing()) else { return };
-        (connection.heard, connection.carried) = (now.monotonic, now.monotonic);
-        let Some(session) = connection.session() else { return };
-        self.drop_old_token(session, None);
-        let request = Request { connection: connection_key, session, id: incoming.request_id().cloned() };
-        self.refuse(now, &request, error, None);
+    /// Whether frames of a connection are read, as far as its driver has a say in it. While they are not, such as when their peer
+    /// has sent more than it may at a time, its silence says nothing of it.
+    pub fn handle_reading(&mut self, now: Now, connection_key: ConnectionKey, reads: bool) {
+        let Some(connection) = self.connections.by_key_mut(connection_key) else { return };
+        if connection.unread && reads {
+            connection.heard = now.monotonic;
+        }
+        connection.unread = !reads;
     }
 
     /// Whose session a connection carries, once it is open.

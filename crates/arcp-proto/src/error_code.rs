@@ -1,7 +1,10 @@
 //! The error taxonomy (§12) and the payload that carries it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
+use crate::decode::Integer;
 use crate::json::Json;
 use crate::text_enum::text_enum;
 
@@ -78,6 +81,17 @@ impl ErrorPayload {
         }
         Self { retryable: code.is_retryable(), code, message, details: None }
     }
+
+    /// When to try the same again, if it says so: `details.retry_after_ms`. A runtime that wants somebody to wait may say it.
+    pub fn retry_after(&self) -> Option<Duration> {
+        #[derive(Deserialize)]
+        struct RetryAfter {
+            retry_after_ms: Integer,
+        }
+        let details = self.details.as_ref().filter(|_| self.retryable)?;
+        let RetryAfter { retry_after_ms: Integer(millis) } = details.decode().ok()?;
+        Some(Duration::from_millis(millis))
+    }
 }
 
 impl std::fmt::Display for ErrorPayload {
@@ -116,6 +130,25 @@ mod tests {
         assert_eq!((code.as_str(), code.is_known(), code.is_retryable()), ("RATE_LIMITED", false, false));
         let retryable: Vec<_> = ErrorCode::KNOWN.iter().filter(|code| code.is_retryable()).collect();
         assert_eq!(retryable, [&ErrorCode::Timeout, &ErrorCode::InternalError]);
+    }
+
+    #[test]
+    fn when_to_try_again_is_read_where_it_is_said() {
+        let after = |code: &str, details: &str| {
+            let text = format!(r#"{{"code":"{code}","details":{details}}}"#);
+            serde_json::from_str::<ErrorPayload>(&text).unwrap().retry_after()
+        };
+        let millis = |millis| Some(Duration::from_millis(millis));
+        assert_eq!(after("INTERNAL_ERROR", r#"{"retry_after_ms":501,"more":[]}"#), millis(501));
+        assert_eq!(after("INTERNAL_ERROR", r#"{"retry_after_ms":0}"#), millis(0));
+        for none in ["null", "7", "{}", r#"{"retry_after_ms":"5"}"#, r#"{"retry_after_ms":-5}"#] {
+            assert_eq!(after("INTERNAL_ERROR", none), None, "{none}");
+        }
+        assert_eq!(
+            after("PERMISSION_DENIED", r#"{"retry_after_ms":5}"#),
+            None,
+            "it will not be granted then"
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::agent::{Agent, ErasedAgent};
 use crate::authenticator::{Anonymous, Authenticator, ErasedAuthenticator};
 use crate::credentials::{CredentialLedger, CredentialProvisioner};
 use crate::driver::Credentials;
-use crate::rates::{RateLimits, Rates};
+use crate::rates::{MessageRate, RateLimits, SubmitRate};
 use crate::runtime::Runtime;
 use crate::store::{MemoryStore, Store};
 
@@ -309,6 +309,9 @@ impl RuntimeBuilder<Authenticated> {
         config.behind_tls = self.behind_tls;
         config.quirks = self.quirks;
         config.tracer = self.tracer;
+        if let Some(rate) = self.rates.submits {
+            config.admission = Some(Arc::new(SubmitRate::new(rate)));
+        }
         if let Some((_, ledger)) = &self.credentials {
             if !ledger.survives() && !ledger.accepts_loss() {
                 return Err(BuildError::ForgetfulLedger);
@@ -316,7 +319,7 @@ impl RuntimeBuilder<Authenticated> {
             let features = config.features.iter().cloned();
             config.features = features.chain([Feature::ProvisionedCredentials]).collect();
         }
-        let door = (self.authenticator, Rates::new(self.rates));
+        let door = (self.authenticator, self.rates.messages.map(MessageRate::new));
         Ok(Runtime::start(config, agents, door, self.store, self.credentials))
     }
 }

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use arcp_core::runtime::{BrokenFrame, Close, ConnectionKey, Encoder, Transmit};
-use arcp_core::{Incoming, Principal};
+use arcp_core::runtime::{Close, ConnectionKey, Encoder, Transmit};
 use arcp_transport::{BoxTransport, CloseCode, CloseFrame, Frame, TransportError};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -16,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::driver::Driver;
+use crate::inbound::{Inbound, Last};
 use crate::visitor::Visitor;
 
 /// Frames that are taken from the machine at a time.
@@ -127,9 +127,9 @@ enum Goodbye {
     Answer,
 }
 
-async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> End {
+async fn read(connected: &Connected, stream: SplitStream<BoxTransport>) -> End {
     let Connected { driver, key, signals } = connected;
-    let mut principal: Option<Principal> = None; // once there is a session, and somebody asks
+    let mut inbound = Inbound::new(driver, *key, stream);
     let mut introduced = false;
     let mut read = 0_u64;
     loop {
@@ -137,44 +137,20 @@ async fn read(connected: &Connected, mut stream: SplitStream<BoxTransport>) -> E
             signals.read.notified().await;
             continue;
         }
-        let incoming = match stream.next().await {
-            Some(Ok(Frame::Text(text))) => Incoming::text(text),
-            Some(Ok(Frame::Binary(bytes))) => Incoming::binary(bytes.len()),
-            Some(Ok(Frame::Close(_))) => return End::Leaving,
-            None => return End::Gone,
-            Some(Err(error)) => {
-                let broken = match error {
-                    TransportError::FrameTooLarge { limit } => BrokenFrame::TooLarge { limit },
-                    TransportError::NotUtf8 => BrokenFrame::NotUtf8,
-                    TransportError::Protocol(_) => BrokenFrame::Protocol,
-                    error => {
-                        tracing::debug!(%error, "connection cannot be read");
-                        return End::Gone;
-                    }
-                };
+        let incoming = match inbound.next().await {
+            Ok(incoming) => incoming,
+            Err(Last::Gone) => return End::Gone,
+            Err(Last::Leaving) => return End::Leaving,
+            Err(Last::Broken(broken)) => {
                 driver.with(|machine, now| machine.handle_broken_frame(now, *key, broken));
                 return End::Closing;
             }
         };
-        let mut refusal = None;
-        if let Some(rates) = driver.rates() {
-            if principal.is_none() {
-                principal = driver.with(|machine, _| machine.principal_of(*key).cloned());
-            }
-            if let Some(principal) = &principal {
-                rates.wait(principal).await;
-                refusal = rates.refusal(principal, &incoming);
-            }
-        }
-        if let Some(error) = refusal {
-            driver.with(|machine, now| machine.handle_refused(now, *key, &incoming, error));
-        } else {
-            // Who has not said anything yet is not let in, and costs no agent a thought.
-            let incoming = if introduced { incoming.checked(driver.inventory()) } else { incoming };
-            introduced = true;
-            if driver.receive(*key, incoming) {
-                signals.answer.store(true, Ordering::Relaxed);
-            }
+        // Who has not said anything yet is not let in, and costs no agent a thought.
+        let incoming = if introduced { incoming.checked(driver.inventory()) } else { incoming };
+        introduced = true;
+        if driver.receive(*key, incoming) {
+            signals.answer.store(true, Ordering::Relaxed);
         }
         read += 1;
         if read.is_multiple_of(TURN) {

@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::connection::Signals;
 use crate::credentials::{CredentialLedger, Custody, ErasedProvisioner};
 use crate::job::{JobControl, supervise};
-use crate::rates::Rates;
+use crate::rates::MessageRate;
 use crate::runtime::Health;
 use crate::store::{Epoch, Opened, Store, StoreError};
 use crate::visitor::Visitor;
@@ -36,8 +36,8 @@ use crate::visitor::Visitor;
 /// Who issues credentials, and who knows of them.
 pub(crate) type Credentials = (Arc<dyn ErasedProvisioner>, Arc<dyn CredentialLedger>);
 
-/// Who is let in, and how often they may ask.
-pub(crate) type Door = (Arc<dyn ErasedAuthenticator>, Option<Rates>);
+/// Who is let in, and how often they may send a message.
+pub(crate) type Door = (Arc<dyn ErasedAuthenticator>, Option<MessageRate>);
 
 /// Tells whether a delegated job begins.
 pub(crate) type Begun = oneshot::Receiver<Result<(), NotDelegated>>;
@@ -51,7 +51,7 @@ pub(crate) struct Driver {
     /// The same as the machine knows them, for what is asked of them outside of its lock.
     inventory: Agents,
     authenticator: Arc<dyn ErasedAuthenticator>,
-    rates: Option<Rates>,
+    message_rate: Option<MessageRate>,
     store: Arc<dyn Store>,
     custody: Option<Arc<Custody>>,
     /// Tells the timer task that it has to wake earlier.
@@ -120,7 +120,7 @@ impl Driver {
         machine: Machine,
         inventory: Agents,
         agents: HashMap<ResolvedAgent, Arc<dyn ErasedAgent>>,
-        (authenticator, rates): Door,
+        (authenticator, message_rate): Door,
         store: Arc<dyn Store>,
         credentials: Option<Credentials>,
     ) -> Arc<Self> {
@@ -141,7 +141,7 @@ impl Driver {
             agents,
             inventory,
             authenticator,
-            rates,
+            message_rate,
             store,
             earlier: Notify::new(),
             custody: credentials.map(|(provisioner, ledger)| {
@@ -180,9 +180,9 @@ impl Driver {
         result
     }
 
-    /// How often principals may ask, where that is limited.
-    pub(crate) fn rates(&self) -> Option<&Rates> {
-        self.rates.as_ref()
+    /// How often principals may send a message, where that is limited.
+    pub(crate) fn message_rate(&self) -> Option<&MessageRate> {
+        self.message_rate.as_ref()
     }
 
     /// Takes a frame that has come in over a connection. Tells whether there is something to write to it now: whoever reads a

@@ -49,6 +49,7 @@ mod driver;
 pub mod fs;
 #[cfg(feature = "http")]
 pub mod http;
+mod inbound;
 #[cfg(feature = "schema")]
 mod input;
 mod job;

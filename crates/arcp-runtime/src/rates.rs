@@ -7,7 +7,8 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arcp_core::{Incoming, Principal};
+use arcp_core::runtime::Admission;
+use arcp_core::{Now, Principal};
 use arcp_proto::{ErrorCode, ErrorPayload, Json};
 use governor::clock::Clock;
 use governor::state::keyed::HashMapStateStore;
@@ -111,12 +112,17 @@ impl Rate {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimits {
-    /// Jobs that are submitted, those that are refused and those that an idempotency key names included. One that comes too soon is
-    /// refused with `INTERNAL_ERROR`, which invites to try again; its `details.retry_after_ms` says when. Jobs that agents
-    /// delegate do not count.
+    /// Submits that become jobs. One that comes too soon is refused with `INTERNAL_ERROR`, which invites to try again; its
+    /// `details.retry_after_ms` says when. A submit that is refused for any other reason does not count, nor does one that is
+    /// made again under its idempotency key, nor do jobs that agents delegate. A job whose credentials could not be had does.
     pub submits: Option<Rate>,
-    /// Messages of every kind. One that comes too soon waits, with all that comes after it over the same connection, and so in the end its
-    /// sender does: nothing is lost, and nothing is refused.
+    /// Messages, but for those that show life, acknowledge or cancel. One that comes too soon waits, with all others that come after it over the same
+    /// connection: 256 of them, or 1 MiB, and then so does their sender. None is refused; those that still wait when their connection is
+    /// lost are lost with it.
+    ///
+    /// `session.ping`, `session.pong`, `session.ack` and `job.cancel` go past those that wait, so that nobody is taken for dead, and a job can
+    /// be stopped, whatever else was asked. Each connection may carry 100 of these in a second, and 1,000 at once; more of them
+    /// wait as well. A `session.hello` does not wait, but counts: where there is none left, what is asked next waits for two.
     pub messages: Option<Rate>,
 }
 
@@ -126,7 +132,7 @@ impl RateLimits {
         Self::default()
     }
 
-    /// Limits the jobs that are submitted.
+    /// Limits the submits that become jobs.
     #[must_use]
     pub fn submits(self, rate: Rate) -> Self {
         Self { submits: Some(rate), ..self }
@@ -139,40 +145,43 @@ impl RateLimits {
     }
 }
 
-/// What principals have used of their rates.
-pub(crate) struct Rates {
-    submits: Option<Account>,
-    messages: Option<Account>,
+/// How often principals may have another job.
+#[derive(Debug)]
+pub(crate) struct SubmitRate(Account);
+
+impl SubmitRate {
+    /// Time is tokio's.
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self(Account::new(rate))
+    }
 }
 
-impl Rates {
-    /// `None` where nothing is limited. Time is tokio's.
-    pub(crate) fn new(limits: RateLimits) -> Option<Self> {
-        let Self { submits, messages } =
-            Self { submits: limits.submits.map(Account::new), messages: limits.messages.map(Account::new) };
-        (submits.is_some() || messages.is_some()).then_some(Self { submits, messages })
-    }
-
-    /// Waits until a principal may send a message.
-    pub(crate) async fn wait(&self, principal: &Principal) {
-        let Some(messages) = &self.messages else { return };
-        while let Err(wait) = messages.take(principal) {
-            tokio::time::sleep(wait).await;
-        }
-    }
-
-    /// Why a message of a principal is refused, if it is.
-    pub(crate) fn refusal(&self, principal: &Principal, incoming: &Incoming) -> Option<ErrorPayload> {
-        let submits = self.submits.as_ref().filter(|_| incoming.is_submit())?;
-        let wait = submits.take(principal).err()?;
+impl Admission for SubmitRate {
+    fn admit(&self, _: Now, principal: &Principal) -> Result<(), ErrorPayload> {
+        let Err(wait) = self.0.take(principal) else { return Ok(()) };
         let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1); // rounded up: not again too soon
         let message = format!(
             "principal submits more jobs than its rate of {} allows; try again in {millis} ms",
-            submits.rate
+            self.0.rate
         );
         let mut error = ErrorPayload::new(ErrorCode::InternalError, message);
         error.details = Json::encode(&json!({ "retry_after_ms": millis })).ok();
-        Some(error)
+        Err(error)
+    }
+}
+
+/// How often principals may send a message.
+pub(crate) struct MessageRate(Account);
+
+impl MessageRate {
+    /// Time is tokio's.
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self(Account::new(rate))
+    }
+
+    /// Takes one, or says how long there will be none.
+    pub(crate) fn take(&self, principal: &Principal) -> Result<(), Duration> {
+        self.0.take(principal)
     }
 }
 
@@ -182,6 +191,12 @@ struct Account {
     limiter: RateLimiter<Principal, HashMapStateStore<Principal>, Ticks>,
     /// How many principals were remembered when those were last let go of that had used nothing for long.
     kept: AtomicUsize,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("rate", &self.rate).finish_non_exhaustive()
+    }
 }
 
 impl Account {
@@ -275,10 +290,5 @@ mod tests {
         assert!(account.limiter.len() <= 2 * MANY + 2, "{} are remembered", account.limiter.len());
         account.limiter.retain_recent();
         assert!(account.take(&spender).is_err(), "who is forgotten must have nothing to pay back");
-    }
-
-    #[test]
-    fn without_limits_nothing_is_kept() {
-        assert!(Rates::new(RateLimits::none()).is_none());
     }
 }

@@ -35,12 +35,10 @@ pub(crate) async fn list(client: Client, limit: usize, every: Duration, inputs: 
                 }
             }
         }
-        let (input, last) = match failed {
-            None => (Input::Listed { jobs, more }, false),
-            Some(error @ RequestError::NotOffered(_)) => {
-                (Input::NotListed(format!("{error}: nothing can be shown")), true)
-            }
-            Some(error) => (Input::NotListed(error.to_string()), false),
+        let last = matches!(failed, Some(RequestError::NotOffered(_)));
+        let input = match failed {
+            None => Input::Listed { jobs, more },
+            Some(error) => Input::NotListed(error.to_string()),
         };
         if inputs.send(input).await.is_err() || last {
             return;

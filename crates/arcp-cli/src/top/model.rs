@@ -27,6 +27,7 @@ pub(crate) struct Model {
     pub(crate) connection: State,
     jobs: BTreeMap<JobId, Watched>,
     lines: Vec<Node>,
+    pub(crate) listing: Listing,
     /// Whether there are more jobs than were asked for.
     pub(crate) more: bool,
     selected: Option<JobId>,
@@ -36,6 +37,16 @@ pub(crate) struct Model {
     filter: String,
     /// What was said last, until the next key.
     pub(crate) said: String,
+}
+
+/// How the last listing went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Listing {
+    /// There was none yet.
+    NotYet,
+    Done,
+    /// It failed, for this reason: what is shown is that of before.
+    Failed(String),
 }
 
 /// What keys are about, if not the list.
@@ -135,6 +146,7 @@ impl Model {
             connection: State::Connected,
             jobs: BTreeMap::new(),
             lines: Vec::new(),
+            listing: Listing::NotYet,
             more: false,
             selected: None,
             open: None,
@@ -148,7 +160,8 @@ impl Model {
     pub(crate) fn handle(&mut self, input: Input) -> Option<Effect> {
         match input {
             Input::Listed { jobs, more } => self.listed(jobs, more),
-            Input::NotListed(why) | Input::Said(why) => self.said = escaped(&why, EVENT_CHARACTERS),
+            Input::NotListed(why) => self.listing = Listing::Failed(escaped(&why, EVENT_CHARACTERS)),
+            Input::Said(what) => self.said = escaped(&what, EVENT_CHARACTERS),
             Input::Subscribed { job, expires_at, budget } => {
                 if let Some(watched) = self.jobs.get_mut(&job) {
                     watched.expires_at = expires_at;
@@ -200,7 +213,7 @@ impl Model {
             };
             self.jobs.insert(watched.entry.job_id.clone(), watched);
         }
-        self.more = more;
+        (self.listing, self.more) = (Listing::Done, more);
         self.lines = order(newest_first.iter().map(|(job, parent)| (job, parent.as_ref())));
         for shown in [&mut self.selected, &mut self.open] {
             if shown.as_ref().is_some_and(|job| !self.jobs.contains_key(job)) {

@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
 use super::format;
-use super::model::{FOLLOWED, Following, Model, Prompt, Watched};
+use super::model::{FOLLOWED, Following, Listing, Model, Prompt, Watched};
 use super::tree::Node;
 use crate::show::escaped;
 
@@ -97,22 +97,25 @@ impl Canvas<'_> {
 
     fn foot(&mut self, model: &Model) {
         let y = self.area.bottom() - 1;
-        match model.prompt() {
-            Prompt::Cancel(job) => {
+        match (model.prompt(), &model.listing) {
+            (Prompt::Cancel(job), _) => {
                 let text = format!(" cancel {}? y or n", escaped(job.as_str(), 60));
                 self.bar(y, &text, Style::new().fg(Color::Black).bg(Color::Yellow));
             }
-            Prompt::Filter => {
+            (Prompt::Filter, _) => {
                 self.bar(y, &format!(" /{}▏", model.filter()), Style::new().add_modifier(Modifier::REVERSED));
             }
-            Prompt::None if !model.said.is_empty() => {
+            (Prompt::None, _) if !model.said.is_empty() => {
                 self.bar(y, &format!(" {}", model.said), Style::new().add_modifier(Modifier::BOLD));
             }
-            Prompt::None if !model.filter().is_empty() => {
+            (Prompt::None, Listing::Failed(why)) => {
+                self.bar(y, &format!(" jobs are not listed: {why}"), Style::new().fg(Color::Red));
+            }
+            (Prompt::None, _) if !model.filter().is_empty() => {
                 let text = format!(" only {:?}  {KEYS}", model.filter());
                 self.bar(y, &text, Style::new().add_modifier(Modifier::DIM));
             }
-            Prompt::None => self.bar(y, &format!(" {KEYS}"), Style::new().add_modifier(Modifier::DIM)),
+            (Prompt::None, _) => self.bar(y, &format!(" {KEYS}"), Style::new().add_modifier(Modifier::DIM)),
         }
     }
 
@@ -141,7 +144,12 @@ impl Canvas<'_> {
             }
         }
         if lines.is_empty() {
-            let text = if model.filter().is_empty() { "no jobs" } else { "no job is so called" };
+            let text = match &model.listing {
+                Listing::NotYet => "jobs are being listed",
+                Listing::Failed(_) if model.jobs().next().is_none() => "it is not known which jobs there are",
+                _ if model.filter().is_empty() => "no jobs",
+                _ => "no job is so called",
+            };
             self.put(2, y + 1, self.area.width, text, Style::new().add_modifier(Modifier::DIM));
         }
     }

@@ -7,7 +7,7 @@ use arcp_transport::{Frame, Listener};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
 
-use crate::host::{Host, connect, session, session_of, settle};
+use crate::host::{Host, connect, session, session_of, session_with, settle};
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_not_answered_times_out_and_a_late_answer_is_nobodys() {
@@ -124,4 +124,122 @@ async fn a_link_that_is_cut_before_the_welcome_is_told_apart() {
     let opening = connect.into_future();
     let (opened, ()) = tokio::join!(opening, async { drop(listener.accept().await.unwrap()) });
     assert!(matches!(opened, Err(ConnectError::Lost(Loss::BeforeWelcome))), "{opened:?}");
+}
+
+/// What the one who asked is told at once of an answer that cannot be read.
+fn unreadable<T: std::fmt::Debug>(answer: Result<T, RequestError>) -> String {
+    let error = answer.unwrap_err();
+    assert!(error.code().is_none(), "{error:?}");
+    error.to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_cannot_be_read_fails_its_request_at_once_and_no_other() {
+    let (client, mut host) = session_with(json!(["list_jobs", "subscribe"])).await;
+    let began = tokio::time::Instant::now();
+    let mut job = host.job(&client, "job_1").await;
+    let other = client.submit("agent").into_future();
+
+    let mut listing = client.jobs().stream();
+    let answers = async {
+        let other = host.receive_type("job.submit").await;
+        let asked = host.receive_type("session.list_jobs").await;
+        let good = json!({ "job_id": "job_1", "agent": "a", "status": "running", "created_at": "2026-01-01T00:00:00Z" });
+        let bad =
+            json!({ "job_id": "job_2", "agent": "a", "status": 7, "created_at": "2026-01-01T00:00:00Z" });
+        let page = json!({ "request_id": asked["id"], "jobs": [good, bad] });
+        host.say("session.jobs", page, &Value::Null).await;
+        host.accepted(&other, "job_3").await;
+    };
+    let (other, listed, ()) = tokio::join!(other, listing.next(), answers);
+    let said = unreadable(listed.unwrap());
+    assert!(said.contains("payload.jobs[1].status"), "{said}");
+    assert_eq!(other.unwrap().id().as_str(), "job_3");
+    assert!(listing.next().await.is_none());
+
+    let submit = client.submit("agent").into_future();
+    let answers = async {
+        let asked = host.receive_type("job.submit").await;
+        let payload = json!({ "job_id": "job_4", "lease": [], "request_id": asked["id"] });
+        host.say("job.accepted", payload, &json!("job_4")).await;
+    };
+    let said = unreadable(tokio::join!(submit, answers).0);
+    assert!(said.contains("payload.lease"), "{said}");
+
+    let subscribe = client.subscribe(job.id()).into_future();
+    let answers = async {
+        let asked = host.receive_type("job.subscribe").await;
+        let payload = json!({ "job_id": "job_1", "current_status": [], "request_id": asked["id"] });
+        host.say("job.subscribed", payload, &json!("job_1")).await;
+    };
+    let said = unreadable(tokio::join!(subscribe, answers).0);
+    assert!(said.contains("payload.current_status"), "{said}");
+
+    let answers = async {
+        let asked = host.receive_type("job.cancel").await;
+        let payload = json!({ "code": 7, "request_id": asked["id"] });
+        host.say("session.error", payload, &Value::Null).await;
+    };
+    let said = unreadable(tokio::join!(job.cancel(), answers).0);
+    assert!(said.contains("payload.code"), "{said}");
+
+    let submit = client.submit("agent").into_future();
+    let answers = async {
+        let asked = host.receive_type("job.submit").await;
+        let payload = json!({ "job_id": "job_5", "lease": {}, "request_id": asked["id"] });
+        host.say("job.accepted", payload, &json!(["no", "envelope"])).await;
+    };
+    let said = unreadable(tokio::join!(submit, answers).0);
+    assert!(said.contains("job_id"), "{said}");
+
+    assert!(began.elapsed() < Duration::from_secs(1));
+    host.succeed(json!(1), &json!("job_1")).await;
+    assert_eq!(job.result::<u8>().await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submit_is_made_again_when_the_runtime_says_and_only_if_it_is_told_to() {
+    let (client, mut host) = session().await;
+    let refuse = async |host: &mut Host, details: Value| {
+        let asked = host.receive_type("job.submit").await;
+        let payload = json!({ "code": "INTERNAL_ERROR", "message": "too soon", "request_id": asked["id"],
+            "details": details });
+        host.say("session.error", payload, &Value::Null).await;
+        asked
+    };
+    let soon = || json!({ "retry_after_ms": 2_000 });
+
+    let refused = client.submit("agent").into_future();
+    let error = tokio::join!(refused, refuse(&mut host, soon())).0.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(2)));
+
+    let began = tokio::time::Instant::now();
+    let patient = client.submit("agent").idempotency_key("k").retry_within(Duration::from_secs(60));
+    let answers = async {
+        for tries in 0..3 {
+            let asked = refuse(&mut host, soon()).await;
+            assert_eq!(asked["payload"]["idempotency_key"], "k");
+            assert!(began.elapsed() >= Duration::from_secs(2) * tries);
+        }
+        host.accept_submit("job_1").await;
+    };
+    let (job, ()) = tokio::join!(patient.into_future(), answers);
+    assert_eq!(job.unwrap().id().as_str(), "job_1");
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(6) && took < Duration::from_secs(7), "{took:?}");
+
+    for (details, tries) in [(json!({}), 1), (json!({ "retry_after_ms": 61_000 }), 1), (soon(), 17)] {
+        let impatient = client.submit("agent").retry_within(Duration::from_secs(60)).into_future();
+        let answers = async {
+            let mut refused = 0;
+            let more = Duration::from_secs(15);
+            while tokio::time::timeout(more, refuse(&mut host, details.clone())).await.is_ok() {
+                refused += 1;
+            }
+            refused
+        };
+        let (error, refused) = tokio::join!(impatient, answers);
+        assert_eq!(error.unwrap_err().code().unwrap().as_str(), "INTERNAL_ERROR");
+        assert!(refused <= tries && (tries == 1 || refused > 3), "{refused}");
+    }
 }

@@ -88,6 +88,14 @@ pub enum Event {
         /// What the runtime does not offer.
         feature: Feature,
     },
+    /// A request was answered by what cannot be read. It may have been carried out: a job that was accepted so runs on, and can be
+    /// asked for again under its idempotency key.
+    Unreadable {
+        /// The request.
+        request: RequestKey,
+        /// What was wrong with the answer, and where in it.
+        error: DecodeError,
+    },
     /// A request was not answered in time. It may still have been carried out.
     TimedOut {
         /// The request.

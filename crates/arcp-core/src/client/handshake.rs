@@ -99,7 +99,8 @@ impl Session {
         self.out.push_back(Transmit::Close);
         if matches!(self.phase, Phase::Opening { away: Some(_), .. }) {
             if error.code == ErrorCode::InternalError {
-                return self.lose(now, Loss::Refused); // it may pass
+                self.lose(now, Loss::Refused); // it may pass
+                return self.wait_for(now, error.retry_after());
             }
             if error.code != ErrorCode::Unauthenticated && self.standing.session_id.is_some() {
                 self.lapse(Some(error));

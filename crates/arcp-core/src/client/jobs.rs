@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use arcp_proto::event::MISSED;
 use arcp_proto::job::{Accepted, Event as JobEvent, JobError};
-use arcp_proto::{DecodeError, Envelope, JobId, MessageType};
+use arcp_proto::{Envelope, JobId};
 
 use super::place::Audience;
 use super::renew::Followed;
@@ -259,15 +259,6 @@ impl Session {
             Some(Some(request)) => self.refuse(request, error.error),
             Some(None) => tracing::debug!(error = %error.error, "refusal of a request that had timed out"),
             None => self.handle_end(envelope, JobEnd::Failure(error)),
-        }
-    }
-
-    /// A message of the runtime whose payload cannot be read. If it ends a job, the job's client must learn of it.
-    pub(super) fn handle_unreadable(&mut self, envelope: &Envelope, error: DecodeError) {
-        tracing::warn!(message_type = %envelope.message_type, %error, "message of the runtime cannot be read");
-        let terminal = matches!(envelope.message_type, MessageType::JobResult | MessageType::JobError);
-        if terminal {
-            self.handle_end(envelope.clone(), JobEnd::Unreadable(error));
         }
     }
 

@@ -10,14 +10,15 @@ use super::{Event, Phase, RequestKey, Session};
 use crate::time::Now;
 
 impl Session {
-    /// Asks for a page of jobs. Answered by [`Event::Jobs`], [`Event::Refused`], [`Event::NotOffered`] or [`Event::TimedOut`].
+    /// Asks for a page of jobs. Answered by [`Event::Jobs`], [`Event::Refused`], [`Event::NotOffered`], [`Event::Unreadable`] or
+    /// [`Event::TimedOut`].
     pub fn list_jobs(&mut self, now: Now, list: &ListJobs) -> RequestKey {
         let envelope = self.envelope(now, list);
         self.request(now, envelope, Kind::List, [Feature::ListJobs].into_iter().collect())
     }
 
-    /// Subscribes to a job. Answered by [`Event::Subscribed`], [`Event::Refused`], [`Event::NotOffered`], [`Event::TimedOut`], or
-    /// [`Event::Interrupted`] if the connection is lost meanwhile.
+    /// Subscribes to a job. Answered by [`Event::Subscribed`], [`Event::Refused`], [`Event::NotOffered`], [`Event::Unreadable`], [`Event::TimedOut`],
+    /// or [`Event::Interrupted`] if the connection is lost meanwhile.
     pub fn subscribe(&mut self, now: Now, subscribe: &Subscribe) -> RequestKey {
         let job_id = subscribe.job_id.clone();
         let mut envelope = self.envelope(now, subscribe);

@@ -188,7 +188,7 @@ impl Session {
     }
 
     /// A job cannot be followed any further, if it still is.
-    fn lose_job(&mut self, job_id: JobId, error: ErrorPayload) {
+    pub(super) fn lose_job(&mut self, job_id: JobId, error: ErrorPayload) {
         if !self.jobs.live.get(&job_id).is_some_and(|followed| followed.taking_up) {
             return;
         }

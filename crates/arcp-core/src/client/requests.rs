@@ -30,7 +30,7 @@ pub(super) struct Requests {
 pub(super) struct Open {
     /// `None` once its time was up.
     pub(super) key: Option<RequestKey>,
-    id: MessageId,
+    pub(super) id: MessageId,
     pub(super) kind: Kind,
     deadline: Instant,
     /// Whether it was asked in a session before this one, too.
@@ -53,7 +53,8 @@ pub(super) enum Kind {
 }
 
 impl Session {
-    /// Submits a job (§7.1). Answered by [`Event::Accepted`], [`Event::Refused`], [`Event::NotOffered`] or [`Event::TimedOut`].
+    /// Submits a job (§7.1). Answered by [`Event::Accepted`], [`Event::Refused`], [`Event::NotOffered`], [`Event::Unreadable`] or
+    /// [`Event::TimedOut`].
     pub fn submit(&mut self, now: Now, submit: &Submit, trace: Option<&TraceContext>) -> RequestKey {
         let mut submit = submit.clone();
         if submit.idempotency_key.is_none() && self.config.reconnect.is_some() {
@@ -70,7 +71,7 @@ impl Session {
         self.request(now, envelope, Kind::Submit, used_by(&submit))
     }
 
-    /// Cancels a job of this session (§7.4). Answered by [`Event::CancelAcknowledged`], [`Event::Refused`] or
+    /// Cancels a job of this session (§7.4). Answered by [`Event::CancelAcknowledged`], [`Event::Refused`], [`Event::Unreadable`] or
     /// [`Event::TimedOut`]; the end of the job is an event of its own.
     pub fn cancel(&mut self, now: Now, job_id: JobId, reason: Option<String>) -> RequestKey {
         // One published runtime demands a reason, two look for the job in the payload.
@@ -219,6 +220,16 @@ impl Requests {
             Some(id) => self.take(|open| open.id == *id && open.kind == Kind::List),
             None => self.take(|open| open.kind == Kind::List),
         }
+    }
+
+    /// Whether the runtime is known to name the requests that it answers.
+    pub(super) fn names_requests(&self) -> bool {
+        self.names_requests == Some(true)
+    }
+
+    /// The request that something else answers.
+    pub(super) fn answered(&mut self, wanted: impl Fn(&Open) -> bool) -> Option<Open> {
+        self.take_open(wanted)
     }
 
     /// The request that a `job.subscribed` answers.

@@ -8,6 +8,9 @@ use arcp_proto::{Feature, Features, ResumeToken, SessionId};
 use super::{Event, Loss, Phase, Session, Transmit};
 use crate::time::{Instant, Now};
 
+/// The longest that a runtime may have a client wait before it tries again.
+const MOST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
+
 /// What it takes to resume a session: what a process saves to survive itself.
 ///
 /// The token is a secret: keep it as carefully as the bearer token.
@@ -141,6 +144,17 @@ impl Session {
         self.phase = Phase::Away { away, dial_at: Some(dial_at) };
     }
 
+    /// The runtime has said how long to wait before the next try: the pause begins after that.
+    pub(super) fn wait_for(&mut self, now: Now, least: Option<Duration>) {
+        let least = least.unwrap_or_default().min(MOST_RETRY_AFTER);
+        if let Phase::Away { dial_at: Some(dial_at), .. } = &mut self.phase
+            && !least.is_zero()
+        {
+            let pause = dial_at.saturating_since(now.monotonic);
+            *dial_at = now.monotonic + least + pause;
+        }
+    }
+
     /// When nothing more is tried.
     fn given_up_at(&self, away: Away) -> Instant {
         away.since + self.config.reconnect.map_or(Duration::ZERO, |backoff| backoff.patience)
@@ -211,6 +225,9 @@ impl Session {
 
 /// How long to wait before a connection is tried again: twice as long each time, by a random part less so that a crowd of
 /// clients does not come back at once.
+///
+/// A runtime that refuses to open the session now may say in `details.retry_after_ms` how long it wants to be left alone: then the pause begins
+/// after that, but after 5 min at the latest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// Before the first try, at most.
@@ -239,8 +256,8 @@ impl Backoff {
         doubled.unwrap_or(self.most).min(self.most)
     }
 
-    /// Between half of the pause and all of it.
-    fn pause(self, attempt: u32, random: u128) -> Duration {
+    /// How long to wait after so many tries, given 128 random bits: between half of the pause and all of it.
+    pub fn pause(self, attempt: u32, random: u128) -> Duration {
         let half = self.full_pause(attempt) / 2;
         let span = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX).max(1);
         half + Duration::from_nanos((random as u64) % span)

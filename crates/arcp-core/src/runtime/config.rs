@@ -6,7 +6,7 @@ use std::time::Duration;
 use arcp_proto::session::Peer;
 use arcp_proto::{Feature, Features};
 
-use super::{Agents, Tracer};
+use super::{Admission, Agents, Tracer};
 use crate::lease::ModelPolicy;
 use crate::observation::{ObservationPolicy, SamePrincipal};
 use crate::quirks::QuirkPolicy;
@@ -29,6 +29,8 @@ pub struct Config {
     pub behind_tls: bool,
     /// Which sessions are served with deviations from the draft: those of known peers, if nothing is said.
     pub quirks: QuirkPolicy,
+    /// Who says how often there may be another job; as often as anybody likes, if nothing is said.
+    pub admission: Option<Arc<dyn Admission>>,
     /// Who makes spans of what happens; nobody, if nothing is said.
     pub tracer: Option<Arc<dyn Tracer>>,
     /// The limits.
@@ -46,6 +48,7 @@ impl Config {
             models: ModelPolicy::default(),
             behind_tls: false,
             quirks: QuirkPolicy::default(),
+            admission: None,
             tracer: None,
             limits: Limits::default(),
         }

@@ -38,6 +38,8 @@ pub(super) struct Connection {
     pub(super) provisioning: bool,
     /// Whether the driver was told not to read.
     pub(super) read_paused: bool,
+    /// Whether the driver does not read for reasons of its own.
+    pub(super) unread: bool,
     /// When it last carried anything but signs of life.
     pub(super) carried: Instant,
     /// When something last came in.
@@ -99,6 +101,7 @@ impl Connection {
             paused_until: None,
             provisioning: false,
             read_paused: false,
+            unread: false,
             carried: now,
             heard: now,
             said: now,

@@ -52,7 +52,7 @@ impl Runtime {
         let interval = self.config.limits.heartbeat_interval;
         let Some(connection) = self.connections.by_key_mut(connection_key) else { return };
         let Phase::Open(session) = connection.phase else { return };
-        if connection.provisioning {
+        if connection.provisioning || connection.unread {
             connection.heard = now.monotonic; // what it says is not read
         }
         let lost = connection.heard + interval * SILENT_INTERVALS;

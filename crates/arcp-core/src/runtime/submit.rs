@@ -112,6 +112,9 @@ impl Runtime {
         let Submit { lease_request: lease, lease_constraints: constraints, .. } = &submit;
         let authority = Authority::new(lease, constraints, self.config.models, now).map_err(denied)?;
         self.check_job_limits(request.session, &principal)?;
+        if let Some(admission) = &self.config.admission {
+            admission.admit(now, &principal)?;
+        }
         let given = trace_context.as_ref().map(|context| context.trace_id).or(trace_id);
         let (job, job_id) = self.new_job(now);
         let trace_id = given.unwrap_or_else(|| self.ids.trace_id());

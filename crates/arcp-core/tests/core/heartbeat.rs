@@ -1,10 +1,11 @@
 //! Signs of life (§6.4), on the runtime's side.
 
+use arcp_core::Incoming;
 use serde_json::json;
 
 use crate::features::join_with;
 use crate::host::{Host, seconds};
-use crate::peer::{Peer, texts, types};
+use crate::peer::{Peer, message, texts, types};
 
 fn join(host: &mut Host) -> Peer {
     join_with(host, json!(["heartbeat"])).0
@@ -111,4 +112,47 @@ fn no_timer_is_left_of_a_connection() {
     host.cut(&peer);
     host.wait(seconds(601));
     assert_eq!(host.machine.poll_timeout(), None);
+}
+
+#[test]
+fn the_silence_of_a_peer_that_is_not_read_says_nothing() {
+    let mut host = Host::new();
+    let peer = join(&mut host);
+    host.wait(seconds(50));
+    let reads = |host: &mut Host, reads| host.machine.handle_reading(host.clock.now(), peer.key, reads);
+    reads(&mut host, false);
+    host.wait(seconds(1_000));
+    assert_eq!(peer.close_code(&host), None);
+    let heard = peer.hears(&mut host);
+    assert!(heard.len() > 30 && types(&heard).iter().all(|kind| *kind == "session.ping"), "{heard:#?}");
+    reads(&mut host, true);
+    host.wait(seconds(59));
+    assert_eq!(peer.close_code(&host), None, "it is given as long as anybody to say something");
+    host.wait(seconds(1));
+    assert_eq!(peer.close_code(&host), Some(4408));
+}
+
+#[test]
+fn what_shows_life_acknowledges_or_cancels_is_urgent_and_nothing_else_is() {
+    let is_urgent = |kind: &str, payload| Incoming::text(message("m", kind, payload).to_string()).is_urgent();
+    let nonce = json!({ "nonce": "n", "sent_at": crate::host::START });
+    for (kind, payload) in [
+        ("session.ping", nonce),
+        ("session.pong", json!({ "ping_nonce": "n" })),
+        ("session.ack", json!({ "last_processed_seq": 7 })),
+        ("job.cancel", json!({})),
+    ] {
+        assert!(is_urgent(kind, payload), "{kind}");
+    }
+    for (kind, payload) in [
+        ("session.ping", json!([])),
+        ("session.ack", json!({ "last_processed_seq": "x" })),
+        ("session.list_jobs", json!({})),
+        ("job.submit", json!({ "agent": "echo" })),
+        ("session.close", json!({})),
+        ("x-vendor.acme.hum", json!({})),
+    ] {
+        assert!(!is_urgent(kind, payload), "{kind}");
+    }
+    assert!(!Incoming::text("{").is_urgent() && !Incoming::binary(1).is_urgent());
 }

@@ -63,6 +63,7 @@ pub(crate) fn in_words(event: &Event) -> String {
         Event::CancelAcknowledged { request } => format!("{} acknowledged", name(*request)),
         Event::Refused { request, error } => format!("{} refused {}", name(*request), error.code),
         Event::NotOffered { request, feature } => format!("{} lacks {feature}", name(*request)),
+        Event::Unreadable { request, error } => format!("{} cannot read {error}", name(*request)),
         Event::TimedOut { request } => format!("{} timed out", name(*request)),
         Event::Job { job_id, event, audience: Audience::All, .. } => format!("{job_id} says {}", event.kind),
         Event::Job { job_id, event, audience, .. } => {

@@ -322,6 +322,40 @@ fn a_token_that_is_refused_ends_the_session_but_a_fault_of_the_runtime_is_waited
     assert_eq!(desk.machine.poll_timeout(), None);
 }
 
+/// How long after a refusal that wants it left alone for so long the client dials, in milliseconds.
+fn dials_after(retry_after_ms: serde_json::Value) -> u128 {
+    let mut desk = resumable();
+    desk.machine.handle_disconnected(desk.clock.now());
+    dials(&mut desk);
+    let details = json!({ "retry_after_ms": retry_after_ms });
+    desk.hears(&message(
+        "m",
+        "session.error",
+        json!({ "code": "INTERNAL_ERROR", "message": "m", "details": details }),
+    ));
+    desk.is_told();
+    let began = desk.clock.0;
+    while !desk.is_told().contains(&"dials".to_owned()) {
+        desk.wait(std::time::Duration::from_millis(10));
+    }
+    (desk.clock.0 - began).as_millis()
+}
+
+#[test]
+fn a_runtime_that_wants_to_be_left_alone_for_a_while_is_for_five_minutes_at_most() {
+    // The pause after two tries is 200 to 400 ms.
+    for none in [json!(null), json!(0), json!("soon"), json!(-1)] {
+        let after = dials_after(none);
+        assert!((200..=410).contains(&after), "{after}");
+    }
+    let after = dials_after(json!(20_000));
+    assert!((20_200..=20_410).contains(&after), "{after}");
+    for long in [300_000, 36_000_000, i64::MAX] {
+        let after = dials_after(json!(long));
+        assert!((300_200..=300_410).contains(&after), "{after}");
+    }
+}
+
 #[test]
 fn a_subscription_that_was_cut_off_says_so() {
     let mut desk = resumable();

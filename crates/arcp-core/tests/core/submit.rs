@@ -1,14 +1,13 @@
 //! Submitting (§7.1, §7.5, §11, §12): the answer in full, and refusals that touch nothing but their request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use arcp_core::Incoming;
-use arcp_core::runtime::{InputContract, ResolvedAgent};
+use arcp_core::runtime::{Admission, InputContract, ResolvedAgent};
+use arcp_core::{Incoming, Now, Principal};
 use arcp_proto::{AgentRef, ErrorCode, ErrorPayload, Json};
 use serde_json::{Value, json};
 
-use crate::features::join_with;
 use crate::host::{Host, seconds};
 use crate::peer::{message, types};
 
@@ -387,54 +386,62 @@ fn limits_beyond_the_end_of_time_are_taken() {
     assert_eq!(peer.hears_one(&mut host)["type"], "job.result");
 }
 
-#[test]
-fn what_is_refused_before_it_is_looked_at_is_answered_and_changes_nothing() {
-    let mut host = Host::new();
-    let mut alice = host.join("alice");
-    let refused = |host: &mut Host, key, request: &Value| {
-        let incoming = Incoming::text(request.to_string());
-        assert!(incoming.is_submit());
-        let now = host.now();
-        let error = ErrorPayload::new(ErrorCode::InternalError, "too soon");
-        host.machine.handle_refused(now, key, &incoming, error);
-        host.settle();
-    };
-    let keyed = json!({ "agent": "echo", "idempotency_key": "k" });
-    refused(&mut host, alice.key, &message("early", "job.submit", keyed.clone()));
-    let refusal = alice.hears_refusal(&mut host, "early", "INTERNAL_ERROR");
-    assert_eq!((&refusal["payload"]["retryable"], refusal.get("job_id")), (&json!(true), None));
-    alice.submits(&mut host, keyed);
-    assert_eq!(types(&alice.hears(&mut host)), ["job.accepted"], "its key is free");
-    assert_eq!(host.machine.principal_of(alice.key).map(ToString::to_string).as_deref(), Some("alice"));
+/// Admits so many.
+#[derive(Debug)]
+struct Tickets(AtomicUsize);
 
-    // Who has no session is told nothing.
-    let silent = host.connect();
-    refused(&mut host, silent.key, &message("early", "job.submit", json!({ "agent": "echo" })));
-    silent.hears_nothing(&mut host);
-    assert!(host.machine.principal_of(silent.key).is_none());
-    assert!(!Incoming::text(message("m", "session.list_jobs", json!({})).to_string()).is_submit());
-    assert!(!Incoming::text("{").is_submit());
+impl Admission for Tickets {
+    fn admit(&self, _: Now, principal: &Principal) -> Result<(), ErrorPayload> {
+        assert_eq!(principal.as_str(), "alice");
+        let left = |left: usize| left.checked_sub(1);
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ErrorPayload::new(ErrorCode::InternalError, "too soon")),
+        }
+    }
 }
 
 #[test]
-fn who_is_refused_all_the_time_is_there_all_the_same() {
-    let mut host = Host::new();
-    let (alice, _) = join_with(&mut host, json!(["heartbeat"]));
-    for _ in 0..10 {
-        host.wait(seconds(25));
-        let incoming = Incoming::text(message("m", "job.submit", json!({ "agent": "echo" })).to_string());
-        let now = host.now();
-        host.machine.handle_refused(
-            now,
-            alice.key,
-            &incoming,
-            ErrorPayload::new(ErrorCode::InternalError, "no"),
-        );
-        host.settle();
+fn only_what_becomes_a_job_is_asked_to_be_let_in() {
+    let tickets = Arc::new(Tickets(AtomicUsize::new(2)));
+    let admission = Arc::clone(&tickets);
+    let mut host = Host::with(|config| {
+        config.admission = Some(admission);
+        config.limits.jobs_per_session = 2;
+    });
+    let mut alice = host.join("alice");
+    let keyed = |input: u8| json!({ "agent": "echo", "idempotency_key": "k", "input": input });
+    let job = alice.starts(&mut host, keyed(1));
+    assert_eq!(tickets.0.load(Ordering::Relaxed), 1);
+    for (bad, code) in [
+        (json!({ "agent": "nobody" }), "AGENT_NOT_AVAILABLE"),
+        (json!({ "agent": "echo", "max_runtime_sec": 0 }), "INVALID_REQUEST"),
+        (json!({ "agent": "echo", "lease_request": { "no such": [] } }), "INVALID_REQUEST"),
+        (keyed(2), "DUPLICATE_KEY"),
+    ] {
+        let request = alice.submits(&mut host, bad);
+        alice.hears_refusal(&mut host, &request, code);
     }
-    assert_eq!(alice.close_code(&host), None);
-    host.wait(seconds(61));
-    assert_eq!(alice.close_code(&host), Some(4408));
+    assert_eq!(alice.starts(&mut host, keyed(1)), job);
+    assert_eq!(tickets.0.load(Ordering::Relaxed), 1);
+
+    alice.starts_job(&mut host);
+    let request = alice.submits(&mut host, json!({ "agent": "echo" }));
+    let full = alice.hears_refusal(&mut host, &request, "INTERNAL_ERROR");
+    assert!(full["payload"]["message"].as_str().unwrap().contains("running jobs"), "{full}");
+    host.succeed(&job);
+    alice.hears(&mut host);
+    let late = json!({ "agent": "echo", "idempotency_key": "late" });
+    let request = alice.submits(&mut host, late.clone());
+    let refusal = alice.hears_refusal(&mut host, &request, "INTERNAL_ERROR");
+    assert_eq!(
+        (&refusal["payload"]["message"], &refusal["payload"]["retryable"]),
+        (&json!("too soon"), &json!(true))
+    );
+    assert_eq!(alice.starts(&mut host, keyed(1)), job, "a repeat needs no ticket");
+    tickets.0.store(1, Ordering::Relaxed);
+    alice.starts(&mut host, late); // its key was free
+    assert_eq!(tickets.0.load(Ordering::Relaxed), 0);
 }
 
 /// Takes inputs until it is told otherwise.

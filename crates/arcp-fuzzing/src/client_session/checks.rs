@@ -85,7 +85,9 @@ impl Life {
             Event::Jobs { request, .. } => self.answered(request, &[Kind::List]),
             Event::CancelAcknowledged { request } => self.answered(request, &[Kind::Cancel]),
             Event::Interrupted { request } => self.answered(request, &[Kind::Subscribe, Kind::Cancel]),
-            Event::Refused { request, .. } | Event::TimedOut { request } => {
+            Event::Refused { request, .. }
+            | Event::Unreadable { request, .. }
+            | Event::TimedOut { request } => {
                 self.answered(request, &[Kind::Submit, Kind::Cancel, Kind::List, Kind::Subscribe]);
             }
             Event::NotOffered { request, .. } => {

@@ -324,7 +324,7 @@ async fn however_a_job_ends_its_credential_is_revoked() {
         };
         let accepted = submit(&mut peer, agent).await;
         match way {
-            "cancel" => peer.say("job.cancel", json!({}), &accepted["job_id"]).await,
+            "cancel" => drop(peer.say("job.cancel", json!({}), &accepted["job_id"]).await),
             "shutdown" => assert!(runtime.shutdown().await),
             "drop" => drop(runtime.clone()),
             _ => {}

@@ -1,5 +1,8 @@
 //! A client made by hand, over a link in memory.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use arcp_runtime::{Runtime, Visitor};
 use arcp_transport::memory::{self, MemoryTransport};
 use arcp_transport::{CloseCode, Frame};
@@ -45,13 +48,26 @@ impl Peer {
         peer
     }
 
+    /// Opens a session that has these features.
+    pub(crate) async fn open_with_features(runtime: &Runtime, features: Value) -> Self {
+        let mut peer = Self::connect(runtime, 64);
+        peer.introduce("t", json!({ "features": features })).await;
+        peer.receive_type("session.welcome").await;
+        peer
+    }
+
     pub(crate) async fn hello(&mut self) {
         self.hello_with("t").await;
     }
 
     async fn hello_with(&mut self, token: &str) {
+        self.introduce(token, json!({})).await;
+    }
+
+    async fn introduce(&mut self, token: &str, capabilities: Value) {
         let auth = json!({ "scheme": "bearer", "token": token });
-        self.say("session.hello", json!({ "auth": auth, "capabilities": {} }), &Value::Null).await;
+        let payload = json!({ "auth": auth, "capabilities": capabilities });
+        self.say("session.hello", payload, &Value::Null).await;
     }
 
     /// Says hello for a session that was welcomed before.
@@ -66,11 +82,21 @@ impl Peer {
         self.say("session.hello", payload, &Value::Null).await;
     }
 
-    pub(crate) async fn say(&mut self, kind: &str, payload: Value, job_id: &Value) {
+    /// Says something, and gives its id.
+    pub(crate) async fn say(&mut self, kind: &str, payload: Value, job_id: &Value) -> Value {
         self.said += 1;
         let id = format!("peer-{}", self.said);
         let envelope = json!({ "arcp": "1.1", "id": id, "type": kind, "job_id": job_id, "payload": payload });
         self.link.send(Frame::text(envelope.to_string())).await.unwrap();
+        Value::String(id)
+    }
+
+    /// Whether the link takes something now, once everybody has done what can be done.
+    pub(crate) async fn has_room(&mut self) -> bool {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        poll_fn(|cx| Poll::Ready(self.link.poll_ready_unpin(cx).is_ready())).await
     }
 
     /// Submits and gives the job's id.

@@ -197,3 +197,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_not_known_is_not_said_and_why_a_listing_failed_is_until_one_does_not() {
+    let mut model = Model::new("ws://runtime");
+    let shows = |model: &Model, text: &str| screen(model, 100, 10).iter().any(|line| line.contains(text));
+    assert!(shows(&model, "jobs are being listed") && !shows(&model, "no jobs"));
+    let why = "answer of the runtime cannot be read: payload.jobs[1].status: expected a string\u{7}";
+    model.handle(Input::NotListed(why.to_owned()));
+    for _ in 0..2 {
+        let screen = screen(&model, 100, 10);
+        let foot = screen.last().unwrap();
+        assert!(
+            foot.starts_with(" jobs are not listed: answer of the runtime cannot be read: payload.jobs[1]")
+        );
+        assert!(!foot.contains('\u{7}') && shows(&model, "it is not known which jobs there are"));
+        assert!(!shows(&model, "no jobs"));
+        model.handle(Input::Key(Key::Escape)); // it is so still
+    }
+    model.handle(Input::Listed { jobs: Vec::new(), more: false });
+    assert!(shows(&model, "no jobs") && shows(&model, "q quit") && !shows(&model, "not listed"));
+    model.handle(Input::Listed { jobs: vec![entry(json!({ "job_id": "job_1" }))], more: false });
+    model.handle(Input::NotListed("runtime did not answer the request in time".to_owned()));
+    assert!(shows(&model, "job_1") && shows(&model, "jobs are not listed: runtime did not answer"));
+}
