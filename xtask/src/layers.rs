@@ -41,6 +41,7 @@ const TABLE: &[(&str, May)] = &[
     ("arcp-jwt", May::Only(&["arcp-runtime"], &[])),
     ("arcp-litellm", May::Only(&["arcp-runtime"], &[])),
     ("arcp-conformance", May::Only(&["arcp-transport", "arcp-transport-ws"], &[])),
+    ("arcp-testing", May::Only(&["arcp-runtime", "arcp-transport"], &[])),
     (
         "arcp",
         May::Only(
@@ -63,7 +64,6 @@ const TABLE: &[(&str, May)] = &[
     ),
     ("arcp-cli", May::Anything),
     ("arcp-bench", May::Only(&["arcp-client", "arcp-core", "arcp-proto"], &[])),
-    ("arcp-testing", May::Libraries),
     ("arcp-fuzzing", May::Libraries),
     ("arcp-examples", May::Anything),
     ("arcp-tests", May::Anything),
