@@ -41,6 +41,7 @@ const TABLE: &[(&str, May)] = &[
     ("arcp-jwt", May::Only(&["arcp-runtime"], &[])),
     ("arcp-litellm", May::Only(&["arcp-runtime"], &[])),
     ("arcp-conformance", May::Only(&["arcp-transport", "arcp-transport-ws"], &[])),
+    ("arcp-testing", May::Only(&["arcp-runtime", "arcp-transport"], &[])),
     (
         "arcp",
         May::Only(
@@ -63,7 +64,6 @@ const TABLE: &[(&str, May)] = &[
     ),
     ("arcp-cli", May::Anything),
     ("arcp-bench", May::Only(&["arcp-client", "arcp-core", "arcp-proto"], &[])),
-    ("arcp-testing", May::Libraries),
     ("arcp-fuzzing", May::Libraries),
     ("arcp-examples", May::Anything),
     ("arcp-tests", May::Anything),
@@ -295,7 +295,7 @@ mod tests {
             "arcp-client -> arcp-core",
             "arcp-client -> arcp-transport-ws (optional)",
             "arcp-core -> arcp-testing (dev)",
-            "arcp-testing -> arcp-core",
+            "arcp-testing -> arcp-runtime",
             "arcp-cli -> arcp-testing",
         ]);
         assert_eq!(findings(&graph), [""; 0]);
@@ -315,9 +315,9 @@ mod tests {
     }
 
     #[test]
-    fn a_fixture_that_builds_on_a_program_fails() {
-        let graph = graph(&["arcp-testing -> arcp-cli"]);
-        assert_eq!(findings(&graph), ["arcp-testing -> arcp-cli: may depend on libraries only"]);
+    fn a_library_that_builds_on_a_program_fails() {
+        let graph = graph(&["arcp-fuzzing -> arcp-cli"]);
+        assert_eq!(findings(&graph), ["arcp-fuzzing -> arcp-cli: may depend on libraries only"]);
     }
 
     #[test]

@@ -28,14 +28,23 @@ impl TlsPeer {
     }
 
     /// The common name in the subject of the peer's certificate; `None` if there is no certificate, or not one such name
-    /// exactly, or if it is empty or not one line of text.
+    /// exactly, or if nobody could be called so: if it is empty, has white space around it, or a character in it that is not
+    /// seen, or changes how others are read. Two names that look the same would be two principals.
     pub fn common_name(&self) -> Option<String> {
         let (_, certificate) = X509Certificate::from_der(self.certificates.first()?).ok()?;
         let mut names = certificate.subject().iter_common_name();
         let (name, None) = (names.next()?.as_str().ok()?, names.next()) else { return None };
-        let is_a_name = !name.trim().is_empty() && !name.contains(char::is_control);
-        is_a_name.then(|| name.to_owned())
+        is_a_name(name).then(|| name.to_owned())
     }
+}
+
+fn is_a_name(name: &str) -> bool {
+    !name.is_empty() && name.trim() == name && !name.contains(|c: char| c.is_control() || is_hidden(c))
+}
+
+/// Whether a character is not seen, or changes how others are read.
+fn is_hidden(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 impl fmt::Debug for TlsPeer {
@@ -67,5 +76,31 @@ impl TlsSettings {
 impl fmt::Debug for TlsSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsSettings").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_a_name;
+
+    #[test]
+    fn a_name_is_what_it_looks_like() {
+        for good in ["bob", "Ada Lovelace", "ci@example.com", "jürgen", "\u{5d0}"] {
+            assert!(is_a_name(good), "{good}");
+        }
+        for bad in [
+            "",
+            " ",
+            " bob",
+            "bob ",
+            "bob\u{a0}",
+            "bob\n",
+            "b\0ob",
+            "b\u{9b}ob",
+            "b\u{200b}ob",
+            "\u{202e}bob",
+        ] {
+            assert!(!is_a_name(bad), "{bad:?}");
+        }
     }
 }

@@ -139,12 +139,15 @@ impl Upgrade {
         &mut self.parts
     }
 
-    /// Who asks, as far as the server tells: by [`ConnectInfo<SocketAddr>`], and by [`TlsPeer`] where TLS is spoken.
+    /// Who asks, as far as the server tells: by [`ConnectInfo<SocketAddr>`], and by [`TlsPeer`] where TLS is spoken. Who is on this
+    /// machine is secure without TLS, unless the request says that a proxy has handed it on
+    /// ([`is_forwarded`](arcp_transport_ws::handshake::is_forwarded)): nobody knows then who can read the way to that.
     pub fn peer(&self) -> Peer {
         let extensions = &self.parts.extensions;
         let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| *address);
         let is_here = address.is_some_and(|address| address.ip().to_canonical().is_loopback());
-        Peer { address, secure: is_here || extensions.get::<TlsPeer>().is_some() }
+        let stays_here = is_here && !handshake::is_forwarded(&self.parts.headers);
+        Peer { address, secure: stays_here || extensions.get::<TlsPeer>().is_some() }
     }
 
     /// Has a runtime serve the connection, once this response is sent: 101, or why there will be none.

@@ -1,13 +1,13 @@
 //! `arcp agents`: what a runtime can be asked to run, as its welcome says.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use arcp::client::Opened;
 use serde_json::{Value, json};
 
 use crate::connect::Runtime;
 use crate::exit::{self, Failure};
-use crate::show::one_line;
+use crate::plain::{one_line, stdout};
 
 /// Where an entry has the schema of the input that the default version takes.
 const SCHEMA: &str = "x-vendor.arcp.input_schema";
@@ -34,7 +34,7 @@ pub(crate) async fn run(agents: Agents) -> Result<(), Failure> {
     let opened = client.opened();
     client.close().await;
     let inventory = inventory(&opened)?;
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     match (&agents.schema, agents.json) {
         (Some(name), _) => writeln!(out, "{:#}", schema(&inventory, name)?)?,
         (None, true) => writeln!(out, "{}", welcome(&opened, inventory))?,

@@ -10,7 +10,7 @@ use arcp::proto::{ErrorCode, JobId};
 use crate::connect::{Runtime, job_id, request_failure};
 use crate::exit::{self, Failure};
 use crate::left;
-use crate::show::one_line;
+use crate::plain::one_line;
 
 #[derive(clap::Args)]
 pub(crate) struct Cancel {

@@ -15,6 +15,7 @@ use arcp_conformance::{
 
 use crate::connect::Endpoint;
 use crate::exit::{self, Failure};
+use crate::plain::{lines, one_line, stdout};
 use crate::settings::variable;
 use crate::trust::Trust;
 
@@ -168,7 +169,7 @@ pub(crate) async fn run(conformance: Conformance) -> Result<(), Failure> {
     let cases = cases(&conformance)?;
     if conformance.list {
         for Case { id, level, title, .. } in &cases {
-            writeln!(std::io::stdout(), "{id:<16} {level:<7} {title}")?;
+            writeln!(stdout(), "{id:<16} {level:<7} {title}")?;
         }
         return Ok(());
     }
@@ -192,7 +193,7 @@ pub(crate) async fn run(conformance: Conformance) -> Result<(), Failure> {
     if let Some(failure) = untestable {
         return Err(failure);
     }
-    let _ = writeln!(std::io::stderr(), "{}", report::summary(&run)); // if stderr is gone there is nobody to tell
+    let _ = writeln!(std::io::stderr(), "{}", one_line(&report::summary(&run))); // if stderr is gone there is nobody to tell
     if run.failures().next().is_some() { Err(Failure::silent(exit::JOB)) } else { Ok(()) }
 }
 
@@ -273,11 +274,18 @@ fn commands(conformance: &Conformance) -> Result<ClientCommands, Failure> {
     Ok(commands)
 }
 
+/// What has failed, in lines. Some of it may be a peer's words.
+fn told(case: &Case, failure: &arcp_conformance::Failure) -> String {
+    let failure = failure.to_string();
+    let failure = lines(&failure).replace('\n', "\n  ");
+    format!("FAILED {} {}: {}\n  {failure}\n", case.id, case.level, case.title)
+}
+
 /// Says what has failed as soon as it has.
 fn tell(case: &Case, outcome: &Outcome) {
     if let Outcome::Failed(failure) = outcome {
-        let failure = failure.to_string().replace('\n', "\n  ");
-        let _ = writeln!(std::io::stderr(), "FAILED {} {}: {}\n  {failure}", case.id, case.level, case.title);
+        let told = told(case, failure);
+        let _ = std::io::stderr().write_all(told.as_bytes()); // if stderr is gone there is nobody to tell
     }
 }
 
@@ -288,10 +296,25 @@ fn write(run: &Run, format: &Format, file: Option<&Path>) -> Result<(), Failure>
         Format::Json => format!("{:#}\n", report::json(run)),
     };
     let Some(file) = file else {
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         out.write_all(text.as_bytes())?;
         return Ok(out.flush()?);
     };
     let written = fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()));
     written.map_err(|error| Failure::new(exit::USAGE, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_says_in_a_failure_cannot_steer_the_terminal() {
+        let came = "\u{1b}[2Jred\u{9b}31m\nand \u{202e}more".to_owned();
+        let [step, due, section] = [1, 2, 3].map(|number| number.to_string());
+        let failure = arcp_conformance::Failure { step: 1, doing: step, due, came, section };
+        let told = told(&runtime_cases()[0], &failure);
+        assert!(told.contains("\\u001b[2Jred\\u009b31m\n  and \\u202emore\n"), "{told}");
+        assert!(!told.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{told}");
+    }
 }

@@ -64,7 +64,9 @@ impl Endpoint {
         }
         if token.is_none() && place.has_token() {
             return Err(Failure::usage(format!(
-                "no token for {url}: the one in {place} is for {known}; set ARCP_TOKEN, or add a profile for this url"
+                "no token for {}: the one in {place} is for {}; set ARCP_TOKEN, or add a profile for this url",
+                shown(&url),
+                shown(known)
             )));
         }
         (self.url, self.token) = (Some(url), token);
@@ -145,6 +147,16 @@ impl Runtime {
     }
 }
 
+/// A URL without what may be a secret in it: a user with a password, and the query.
+fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("://") else { return "a url that is none".to_owned() };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
 fn connect_failure(error: ConnectError) -> Failure {
     let code = if matches!(error, ConnectError::Refused(_)) { exit::JOB } else { exit::CONNECTION };
     Failure::new(code, error)
@@ -161,4 +173,21 @@ pub(crate) fn request_failure(error: RequestError) -> Failure {
 
 pub(crate) fn job_id(text: &str) -> Result<arcp::proto::JobId, String> {
     text.parse().map_err(|error: arcp::proto::InvalidId| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_what_may_be_secret() {
+        for (url, due) in [
+            ("ws://a.example:7/arcp", "ws://a.example:7/arcp"),
+            ("wss://me:canary@a.example/arcp?token=canary", "wss://a.example/arcp"),
+            ("wss://can@ary@a.example?canary", "wss://a.example"),
+            ("canary", "a url that is none"),
+        ] {
+            assert_eq!(shown(url), due);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use arcp::runtime::credentials::{FileLedger, Outstanding};
 
 use crate::exit::{self, Failure};
-use crate::show::one_line;
+use crate::plain::{one_line, stdout};
 
 #[derive(clap::Args)]
 pub(crate) struct Credentials {
@@ -27,7 +27,7 @@ pub(crate) struct Credentials {
 pub(crate) fn run(credentials: &Credentials) -> Result<(), Failure> {
     let outstanding =
         FileLedger::read(&credentials.ledger).map_err(|error| Failure::new(exit::USAGE, error))?;
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     if credentials.json {
         lines(&mut out, &outstanding)?;
     } else {

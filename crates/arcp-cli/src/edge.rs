@@ -2,13 +2,14 @@
 //! may ask whom it knows. Who they are is in `jwt.rs`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arcp::axum::{Server, TlsPeer, TlsSettings};
 use arcp::proto::BearerToken;
 use arcp::runtime::{AuthenticationError, Authenticator, Caller, Principal, Rate, RateLimits, Visitor};
-use arcp::ws::tls::{self, Identity};
+use arcp::ws::tls::{self, Identity, ServerConfig};
 use axum::http::request::Parts;
 
 use crate::exit::{self, Failure};
@@ -17,7 +18,7 @@ use crate::jwt::Tokens;
 #[derive(clap::Args)]
 pub(crate) struct Edge {
     /// Speak TLS, with the certificate in this file, in PEM: first the server's, then those that sign it. SIGHUP has it and the
-    /// other files of TLS read again, for connections from then on.
+    /// other files of TLS read again, for connections from then on. Each is a regular file of 1 MiB at most.
     #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "stdio")]
     tls_cert: Option<PathBuf>,
 
@@ -63,6 +64,11 @@ impl Edge {
         self.client_cert_principal
     }
 
+    /// The file that holds the private key, if there is one.
+    pub(crate) fn tls_key(&self) -> Option<&Path> {
+        self.tls_key.as_deref()
+    }
+
     /// How often a principal may ask.
     pub(crate) fn rates(&self) -> RateLimits {
         let mut rates = RateLimits::none();
@@ -76,12 +82,12 @@ impl Edge {
     }
 
     /// What the files of TLS say, if there is to be TLS.
-    pub(crate) fn tls(&self) -> Result<Option<Tls>, Failure> {
+    pub(crate) async fn tls(&self) -> Result<Option<Tls>, Failure> {
         let (Some(certificates), Some(key)) = (self.tls_cert.clone(), self.tls_key.clone()) else {
             return Ok(None);
         };
         let files = Files { certificates, key, client_ca: self.client_ca.clone() };
-        let settings = files.read().map_err(|error| Failure::new(exit::USAGE, error))?;
+        let settings = files.read().await.map_err(|error| Failure::new(exit::USAGE, error))?;
         Ok(Some(Tls { files, settings: TlsSettings::new(settings) }))
     }
 
@@ -101,6 +107,7 @@ pub(crate) struct Tls {
     settings: TlsSettings,
 }
 
+#[derive(Clone)]
 struct Files {
     certificates: PathBuf,
     key: PathBuf,
@@ -108,9 +115,14 @@ struct Files {
 }
 
 impl Files {
-    fn read(&self) -> Result<std::sync::Arc<arcp::ws::tls::ServerConfig>, tls::FileError> {
-        let identity = Identity { certificates: &self.certificates, key: &self.key };
-        tls::server(identity, self.client_ca.as_deref())
+    /// Reads them where others do not wait for that.
+    async fn read(&self) -> anyhow::Result<Arc<ServerConfig>> {
+        let Self { certificates, key, client_ca } = self.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let identity = Identity { certificates: &certificates, key: &key };
+            tls::server(identity, client_ca.as_deref())
+        });
+        Ok(reading.await??)
     }
 }
 
@@ -119,29 +131,15 @@ impl Tls {
         self.settings.clone()
     }
 
-    /// Reads the files again at each SIGHUP. What is not good is said and changes nothing.
-    #[cfg(unix)]
-    pub(crate) fn read_again_on_hangup(self) -> Result<(), Failure> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut hangups = signal(SignalKind::hangup()).map_err(|error| Failure::new(exit::JOB, error))?;
-        tokio::spawn(async move {
-            while hangups.recv().await.is_some() {
-                match self.files.read() {
-                    Ok(settings) => {
-                        self.settings.replace(settings);
-                        tracing::info!("the files of TLS were read again, and hold for new connections");
-                    }
-                    Err(error) => tracing::error!(%error, "the files of TLS stay as they were"),
-                }
+    /// Reads the files again. What is not good is said and changes nothing.
+    pub(crate) async fn read_again(&self) {
+        match self.files.read().await {
+            Ok(settings) => {
+                self.settings.replace(settings);
+                tracing::info!("the files of TLS were read again, and hold for new connections");
             }
-        });
-        Ok(())
-    }
-
-    /// There are no such signals here.
-    #[cfg(not(unix))]
-    pub(crate) fn read_again_on_hangup(self) -> Result<(), Failure> {
-        Ok(())
+            Err(error) => tracing::error!(%error, "the files of TLS stay as they were"),
+        }
     }
 }
 
@@ -174,6 +172,11 @@ impl Authenticator for Callers {
         }
         let tls = visitor.request::<Parts>().and_then(|request| request.extensions.get::<TlsPeer>());
         let name = tls.and_then(TlsPeer::common_name);
+        if name.is_none() {
+            tracing::info!(
+                "a client certificate names no principal: its subject must have one common name, without white space around it or hidden characters"
+            );
+        }
         name.map(|name| Principal::new(name).into()).ok_or(AuthenticationError::Invalid)
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use arcp::client::{ConnectError, RequestError};
 
-use crate::show::one_line;
+use crate::plain::{one_line, stdout};
 
 /// The job ended in an error, or the runtime refused it.
 pub(crate) const JOB: u8 = 1;
@@ -71,7 +71,7 @@ impl Failure {
                     "code": code_of(&error),
                     "message": format!("{error:#}"),
                 });
-                let _ = writeln!(std::io::stdout(), "{line}");
+                let _ = writeln!(stdout(), "{line}");
             }
             // If stderr is gone there is nobody to tell.
             // What a runtime says in it must not move the cursor.

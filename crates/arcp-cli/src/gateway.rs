@@ -30,7 +30,7 @@ pub(crate) struct Gateway {
     litellm_url: Option<String>,
 
     /// Say that clients reach this runtime by TLS only, which something in front of it ends. Without that, or --tls-cert, credentials
-    /// are given out to clients on this machine only (§14).
+    /// are given out to clients on this machine only (§14), and to none whose requests a proxy on it has handed on.
     #[arg(long)]
     behind_tls: bool,
 

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use crate::connect::{Runtime, request_failure};
 use crate::exit::Failure;
-use crate::show::one_line;
+use crate::plain::{one_line, stdout};
 
 #[derive(clap::Args)]
 pub(crate) struct Jobs {
@@ -62,7 +62,7 @@ pub(crate) async fn run(jobs: Jobs) -> Result<(), Failure> {
 }
 
 fn lines(entries: &[JobEntry]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     for entry in entries {
         writeln!(out, "{}", serde_json::to_string(entry)?)?;
     }
@@ -70,7 +70,7 @@ fn lines(entries: &[JobEntry]) -> io::Result<()> {
 }
 
 fn table(entries: &[JobEntry]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     let widest = |width: usize, text: &str| width.max(text.chars().count());
     let agents = entries.iter().fold(5, |width, entry| widest(width, &entry.agent));
     let ids = entries.iter().fold(3, |width, entry| widest(width, entry.job_id.as_str()));

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::exit::{self, Failure};
-use crate::show::one_line;
+use crate::plain::{one_line, stdout};
 use crate::submit::{read, read_stdin};
 
 #[derive(clap::Args)]
@@ -69,7 +69,7 @@ pub(crate) fn run(command: LeaseCommand) -> Result<(), Failure> {
             _ => return Err(Failure::usage(format!("{}: {denied}", check.lease.display()))),
         },
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     match decided {
         Ok(granted) => {
             let (target, grant) = (granted.target().canonical(), granted.grants().first());

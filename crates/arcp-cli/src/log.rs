@@ -1,11 +1,12 @@
 //! What the program logs, and how.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::Failure;
+use crate::plain::one_line;
 use crate::settings::{Settings, variable};
 
 /// How a line of the log looks.
@@ -27,6 +28,18 @@ pub(crate) enum Voice {
     Command,
     /// A command's that draws on the terminal: what it logs is not to be drawn over.
     Screen,
+}
+
+impl Voice {
+    /// Says what somebody should look at: in the log of a runtime, and plainly otherwise.
+    pub(crate) fn warn(self, text: &str) {
+        match self {
+            Self::Runtime => tracing::warn!("{text}"),
+            Self::Command | Self::Screen => {
+                let _ = writeln!(std::io::stderr(), "arcp: warning: {}", one_line(text)); // if stderr is gone there is nobody to tell
+            }
+        }
+    }
 }
 
 /// Logs go to stderr only: stdout is for results.

@@ -16,7 +16,9 @@ mod lease;
 mod left;
 mod log;
 mod manual;
+mod plain;
 mod replay;
+mod secrets;
 mod serve;
 mod settings;
 mod show;
@@ -93,9 +95,10 @@ enum Command {
     /// List provisioned credentials that are not known to be revoked.
     Credentials(credentials::Credentials),
     /// Print what makes a shell complete this program's command lines.
+    #[command(after_help = manual::COMPLETIONS)]
     Completions(manual::Completions),
     /// Write man pages, one for each command.
-    #[command(hide = true)]
+    #[command(after_help = manual::PAGES)]
     Man(manual::Man),
 }
 
@@ -118,6 +121,11 @@ impl Command {
             Self::Top(_) => Voice::Screen,
             _ => Voice::Command,
         }
+    }
+
+    /// Whether it is about what the environment and the file say.
+    fn reads_settings(&self) -> bool {
+        !matches!(self, Self::Completions(_) | Self::Man(_))
     }
 
     /// Takes from the environment and the file which runtime it is about, and as whom. The token of a file is for the runtime
@@ -144,8 +152,12 @@ fn main() -> ExitCode {
         Ok(read) => read,
         Err(failure) => return failure.report(false),
     };
-    let json = command.json();
-    let begun = log::begin(command.voice(), log_format, log.as_deref(), &settings);
+    let (json, voice) = (command.json(), command.voice());
+    let begun = log::begin(voice, log_format, log.as_deref(), &settings);
+    if begun.is_ok() && command.reads_settings() {
+        let unknown = settings::environment::unknown(&mut Arguments::command(), &settings);
+        unknown.iter().for_each(|warning| voice.warn(warning));
+    }
     if let Err(failure) = begun.and_then(|()| command.settle(&settings)) {
         return failure.report(json);
     }

@@ -9,6 +9,20 @@ use clap_complete::Shell;
 
 use crate::exit::{self, Failure};
 
+/// What is done with the script.
+pub(crate) const COMPLETIONS: &str = "\
+To have it in every shell from now on:
+  arcp completions bash > ~/.local/share/bash-completion/completions/arcp
+  arcp completions fish > ~/.config/fish/completions/arcp.fish
+  arcp completions zsh > DIR/_arcp, with DIR one of $fpath
+
+The man pages are written by `arcp man DIR`.";
+
+/// What is done with the pages.
+pub(crate) const PAGES: &str = "\
+To have `man arcp` and `man arcp-serve` show them:
+  arcp man ~/.local/share/man/man1";
+
 #[derive(clap::Args)]
 pub(crate) struct Completions {
     /// For which shell.

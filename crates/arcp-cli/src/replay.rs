@@ -11,6 +11,7 @@ use arcp::sqlite::{SqliteError, SqliteReader, Viewed, ViewedMessage};
 
 use crate::connect::job_id;
 use crate::exit::{self, Failure};
+use crate::plain::stdout;
 use crate::store;
 
 #[derive(clap::Args)]
@@ -45,8 +46,7 @@ pub(crate) fn run(replay: &Replay) -> Result<(), Failure> {
         Some(path) => path.clone(),
         None => store::default_path()?,
     };
-    let mut printing =
-        Printing { reader: SqliteReader::open(path).map_err(unreadable)?, out: std::io::stdout().lock() };
+    let mut printing = Printing { reader: SqliteReader::open(path).map_err(unreadable)?, out: stdout() };
     match &replay.session {
         Some(session) => printing.session(session, replay.from)?,
         None => printing.jobs(replay)?,

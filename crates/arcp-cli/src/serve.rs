@@ -19,11 +19,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 
-use crate::edge::{self, Edge};
+use crate::edge::{self, Edge, Tls};
 use crate::exit::{self, Failure};
 use crate::gateway::{self, Gateway};
 use crate::jwt::JwtArguments;
-use crate::signals::Signals;
+use crate::log::Voice;
+use crate::secrets;
+use crate::signals::{Hangups, Signals};
 use crate::store::StoreArguments;
 use crate::telemetry::{self, Telemetry, TelemetryArguments};
 
@@ -35,7 +37,7 @@ pub(crate) struct Serve {
 
     /// Serve one client over stdin and stdout instead, one envelope a line, and end when stdin does. What is told to it is kept in
     /// memory, if --store does not say otherwise.
-    #[arg(long, conflicts_with_all = ["listen", "allow_origin", "behind_tls"])]
+    #[arg(long, conflicts_with_all = ["listen", "allow_origin", "behind_tls", "max_connections", "max_connections_per_address"])]
     stdio: bool,
 
     /// Let a principal in with a bearer token. Repeatable. Anybody on this machine can read it in the list of processes:
@@ -167,16 +169,19 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 pub(crate) async fn run(serve: Serve) -> Result<(), Failure> {
-    let signals = Signals::listen()?; // before anybody is told that there is something to stop
+    let asked = Asked { signals: Signals::listen()?, hangups: Hangups::listen()? }; // before anybody is told that there is something to stop
     let telemetry = serve.telemetry.start()?;
-    let outcome = host(serve, signals, &telemetry).await;
+    let outcome = host(serve, asked, &telemetry).await;
     telemetry.finish().await;
     outcome
 }
 
-async fn host(serve: Serve, signals: Signals, telemetry: &Telemetry) -> Result<(), Failure> {
+async fn host(serve: Serve, asked: Asked, telemetry: &Telemetry) -> Result<(), Failure> {
+    for path in [serve.token_file.as_deref(), serve.edge.tls_key()].into_iter().flatten() {
+        secrets::warning(path).iter().for_each(|warning| Voice::Runtime.warn(warning));
+    }
     let callers = serve.edge.callers(serve.jwt.add(tokens(&serve)?)?);
-    let tls = serve.edge.tls()?;
+    let tls = serve.edge.tls().await?;
     let observers = observers(&serve.observe)?;
     let mut builder = Runtime::builder()
         .observation(observers)
@@ -197,7 +202,7 @@ async fn host(serve: Serve, signals: Signals, telemetry: &Telemetry) -> Result<(
     if serve.stdio {
         let runtime = open(builder).await?;
         telemetry.measure(&runtime);
-        return serve_pipes(&serve, runtime, signals).await;
+        return serve_pipes(&serve, runtime, asked).await;
     }
     // First of all, for once the store is open it is known to everybody that the last runtime is no more.
     let server = Server::bind(serve.listen.as_str()).await;
@@ -206,9 +211,8 @@ async fn host(serve: Serve, signals: Signals, telemetry: &Telemetry) -> Result<(
     let deadline = Duration::from_secs(serve.handshake_timeout);
     server = serve.edge.apply(server, serve.gateway.is_behind_tls(), deadline);
     let speaks_tls = tls.is_some();
-    if let Some(tls) = tls {
+    if let Some(tls) = &tls {
         server = server.tls(tls.settings());
-        tls.read_again_on_hangup()?;
     }
     let metrics_server = telemetry.listen().await?;
     let runtime = open(builder).await?;
@@ -221,7 +225,7 @@ async fn host(serve: Serve, signals: Signals, telemetry: &Telemetry) -> Result<(
 
     let (stopping, patience) = (runtime.clone(), Duration::from_secs(serve.drain));
     let stop = async move {
-        stop_requested(&stopping, signals).await;
+        stop_requested(&stopping, asked, tls).await;
         stopping.drain(patience).await
     };
     let (stopped, done) = tokio::sync::oneshot::channel();
@@ -244,12 +248,12 @@ async fn open(builder: RuntimeBuilder<Authenticated>) -> Result<Runtime, Failure
 }
 
 /// Serves the client at the other end of this program's own pipes, until either goes.
-async fn serve_pipes(serve: &Serve, runtime: Runtime, signals: Signals) -> Result<(), Failure> {
+async fn serve_pipes(serve: &Serve, runtime: Runtime, asked: Asked) -> Result<(), Failure> {
     let config = StdioConfig { max_frame_bytes: serve.max_frame_bytes, ..StdioConfig::server() };
     let client = runtime.serve(Box::pin(stdio(config)), Peer::LOCAL);
     let everything = tokio::select! {
         () = client => runtime.shutdown().await,
-        () = stop_requested(&runtime, signals) => runtime.drain(Duration::from_secs(serve.drain)).await,
+        () = stop_requested(&runtime, asked, None) => runtime.drain(Duration::from_secs(serve.drain)).await,
     };
     end(&runtime, everything)
 }
@@ -348,19 +352,22 @@ fn tokens(serve: &Serve) -> Result<StaticTokens, Failure> {
 #[derive(Default)]
 struct Known {
     tokens: StaticTokens,
-    principals: HashMap<[u8; 32], String>,
+    /// The principal, and where the token was given first.
+    principals: HashMap<[u8; 32], (String, String)>,
 }
 
 impl Known {
-    /// Adds a token from where it was given. One token cannot be two principals': who was let in would be anybody's guess.
+    /// Adds a token from where it was given. One token cannot be two principals': who was let in would be anybody's guess. Neither
+    /// side is repeated in errors: somebody may have taken one for the other.
     fn add(&mut self, text: &str, place: impl Fn() -> String) -> Result<(), Failure> {
         let (token, principal) = token_of(text).ok_or_else(|| {
             Failure::usage(format!("{}: not TOKEN=PRINCIPAL, both of them not empty", place()))
         })?;
         let token = BearerToken::new(token);
-        let earlier = self.principals.insert(*token.digest().as_bytes(), principal.to_owned());
-        if let Some(earlier) = earlier.filter(|earlier| earlier != principal) {
-            let message = format!("{}: the token of {principal} is that of {earlier} as well", place());
+        let digest = *token.digest().as_bytes();
+        let (known, first) = self.principals.entry(digest).or_insert_with(|| (principal.to_owned(), place()));
+        if known != principal {
+            let message = format!("{}: this token is that of another principal, too: {first}", place());
             return Err(Failure::usage(message));
         }
         self.tokens = std::mem::take(&mut self.tokens).token(token, principal);
@@ -405,18 +412,41 @@ fn announce(url: &str) -> Result<(), Failure> {
     Ok(writeln!(std::io::stderr(), "listening on {url}")?)
 }
 
-/// Waits for SIGINT or SIGTERM, or for the runtime to stop by itself. A second signal ends the program at once.
-async fn stop_requested(runtime: &Runtime, mut signals: Signals) {
+/// What an operator asks of a runtime that runs.
+struct Asked {
+    signals: Signals,
+    hangups: Hangups,
+}
+
+/// Waits for SIGINT or SIGTERM, for the terminal to be closed, or for the runtime to stop by itself. A second SIGINT or SIGTERM ends the
+/// program at once.
+async fn stop_requested(runtime: &Runtime, asked: Asked, tls: Option<Tls>) {
+    let Asked { mut signals, hangups } = asked;
     tokio::select! {
-        () = signals.next() => {
-            tracing::info!("stopping once no job runs any more; a second signal stops at once");
-            tokio::spawn(async move {
-                signals.next().await;
-                std::process::exit(i32::from(exit::INTERRUPTED));
-            });
-        }
-        _ = runtime.stopped() => {}
+        () = signals.next() => {}
+        () = hung_up(hangups, tls) => {}
+        _ = runtime.stopped() => return,
     }
+    tracing::info!("stopping once no job runs any more; a second signal stops at once");
+    tokio::spawn(async move {
+        signals.next().await;
+        std::process::exit(i32::from(exit::INTERRUPTED));
+    });
+}
+
+/// Does at each SIGHUP what there is to do, until one says that the terminal is closed in which the program was started.
+async fn hung_up(mut hangups: Hangups, tls: Option<Tls>) {
+    loop {
+        hangups.next().await;
+        match &tls {
+            _ if hangups.terminal_is_gone() => break,
+            Some(tls) => tls.read_again().await,
+            // Without files to read again it is a shell that says so before its terminal is gone.
+            None if hangups.in_terminal() => break,
+            None => tracing::info!("SIGHUP: there is nothing to read again, as there is no --tls-cert"),
+        }
+    }
+    tracing::info!("the terminal is closed");
 }
 
 #[cfg(test)]

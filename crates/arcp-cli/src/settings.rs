@@ -4,7 +4,9 @@
 //! The file is one that the user named, or the one in the user's own configuration directory. It is never looked for where the
 //! program happens to be started: whoever can put a file there could have tokens sent to a runtime of theirs.
 
+pub(crate) mod environment;
 pub(crate) mod serve;
+mod syntax;
 
 use std::collections::BTreeMap;
 use std::env::VarError;
@@ -12,13 +14,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use figment::Figment;
-use figment::error::Kind;
-use figment::providers::{Format, Toml};
 use serde::Deserialize;
 
+use self::syntax::parse;
 use crate::exit::{self, Failure};
-use crate::log::LogFormat;
+use crate::log::{LogFormat, Voice};
+use crate::secrets;
 
 /// Which file, if not the user's own; empty for none.
 pub(crate) const CONFIG: &str = "ARCP_CONFIG";
@@ -102,6 +103,12 @@ impl Settings {
         self.path.as_deref().map_or_else(|| "arcp.toml".to_owned(), |path| path.display().to_string())
     }
 
+    /// The variables that hold tokens, by the file's word.
+    fn token_variables(&self) -> impl Iterator<Item = &str> {
+        let profiles = self.file.profile.values().map(|profile| &profile.token_env);
+        profiles.chain([&self.file.token_env]).flatten().map(String::as_str)
+    }
+
     /// A path in the file: if it is relative, it is so to the directory of the file.
     fn resolve(&self, path: &Path) -> PathBuf {
         match self.path.as_deref().and_then(Path::parent) {
@@ -160,6 +167,9 @@ impl Place<'_> {
 
     pub(crate) fn token(&self) -> Result<Option<String>, Failure> {
         if let Some(path) = &self.token_file {
+            if let Some(warning) = secrets::warning(path) {
+                Voice::Command.warn(&warning);
+            }
             let text = std::fs::read_to_string(path);
             let text = text.with_context(|| format!("{self}: token-file: cannot read {}", path.display()));
             let text = text.map_err(|error| Failure::new(exit::USAGE, error))?;
@@ -191,61 +201,9 @@ pub(crate) fn variable(name: &str) -> Result<Option<String>, Failure> {
     }
 }
 
-/// The text of a file, or which key of it is wrong, and what is allowed.
-fn parse(text: &str) -> Result<File, String> {
-    let error = match Figment::from(Toml::string(text)).extract::<File>() {
-        Ok(file) => return Ok(file),
-        Err(error) => error,
-    };
-    let key = |last: Option<&str>| {
-        let parts = error.path.iter().map(String::as_str).chain(last);
-        parts.collect::<Vec<_>>().join(".")
-    };
-    Err(match &error.kind {
-        Kind::UnknownField(field, known) => {
-            let path = if error.path.last() == Some(field) { key(None) } else { key(Some(field)) };
-            format!("{path}: there is no such setting; there are {}", known.join(", "))
-        }
-        Kind::Message(message) if error.path.is_empty() => message.trim_end().to_owned(),
-        kind => format!("{}: {kind}", key(None)),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_wrong_key_is_named_with_those_that_there_are() {
-        let wrong = |text: &str| parse(text).unwrap_err();
-        let top = wrong("urll = 'ws://a'");
-        assert!(top.starts_with("urll: there is no such setting; there are url, "), "{top}");
-        let inner = wrong("[profile.a]\nurl = 'ws://a'\ntoken = 's'");
-        assert!(
-            inner.starts_with("profile.a.token: there is no such setting; there are url, token-file"),
-            "{inner}"
-        );
-    }
-
-    #[test]
-    fn a_wrong_value_is_named_with_what_is_allowed() {
-        let wrong = |text: &str| parse(text).unwrap_err();
-        let number = wrong("url = 3");
-        assert!(number.starts_with("url: ") && number.contains("string"), "{number}");
-        let word = wrong("log-format = 'xml'");
-        assert!(
-            word.starts_with("log-format: ") && word.contains("pretty") && word.contains("json"),
-            "{word}"
-        );
-        let table = wrong("[profile]\na = 3");
-        assert!(table.starts_with("profile.a: "), "{table}");
-    }
-
-    #[test]
-    fn what_is_no_toml_is_said_to_be_none() {
-        let error = parse("url = \nlog = 'x'").unwrap_err();
-        assert!(error.contains("line 1"), "{error}");
-    }
 
     #[test]
     fn the_file_in_the_documentation_is_one() {

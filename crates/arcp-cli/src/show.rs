@@ -13,6 +13,8 @@ use arcp::proto::{Budget, Json, Number};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::plain::{one_line, stdout};
+
 pub(crate) enum Show {
     /// JSON lines.
     Lines,
@@ -51,7 +53,7 @@ impl Show {
             Self::Lines => self.accepted(accepted),
             Self::Text { bar, .. } => {
                 clear(bar);
-                writeln!(io::stdout(), "{}", one_line(accepted.job_id.as_str()))
+                writeln!(stdout(), "{}", one_line(accepted.job_id.as_str()))
             }
         }
     }
@@ -130,8 +132,8 @@ impl Show {
                 clear(bar);
                 let value: Value = result.decode().unwrap_or_else(|_| Value::from(result.as_str()));
                 match value {
-                    Value::String(text) => writeln!(io::stdout(), "{text}"),
-                    other => writeln!(io::stdout(), "{other:#}"),
+                    Value::String(text) => writeln!(stdout(), "{text}"),
+                    other => writeln!(stdout(), "{other:#}"),
                 }
             }
         }
@@ -169,7 +171,7 @@ impl Show {
 /// One JSON object a line, `type` first to the eye that looks for it.
 fn line(kind: &str, mut fields: Value) -> io::Result<()> {
     fields["type"] = json!(kind);
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     writeln!(out, "{fields}")?;
     out.flush()
 }
@@ -181,34 +183,6 @@ fn redact(credential: &mut Value) {
             *value = Value::from("[redacted]");
         }
     }
-}
-
-/// Text of an agent on a terminal: no control characters, so that it cannot move the cursor or change colours.
-pub(crate) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || is_hidden(c) { ' ' } else { c }).collect()
-}
-
-/// Whether a character is not seen, or changes how others are read.
-fn is_hidden(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-/// The same for a screen that is drawn: what cannot be seen, or would change how the rest is read, is shown as what it is, and
-/// the text ends after so many characters.
-pub(crate) fn escaped(text: &str, most: usize) -> String {
-    let hidden = |c: char| c.is_control() || is_hidden(c);
-    let mut out = String::new();
-    for c in text.chars().take(most) {
-        match c {
-            '\n' | '\t' => out.push(' '),
-            c if hidden(c) => out.extend(c.escape_unicode()),
-            c => out.push(c),
-        }
-    }
-    if text.chars().nth(most).is_some() {
-        out.push('…');
-    }
-    out
 }
 
 fn spinner() -> ProgressBar {
@@ -293,17 +267,6 @@ fn whole(number: &Number) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_agent_cannot_steer_the_terminal() {
-        assert_eq!(one_line("a\u{1b}[2Jb\r\nc\u{7}"), "a [2Jb  c ");
-    }
-
-    #[test]
-    fn what_cannot_be_seen_is_shown_as_what_it_is() {
-        assert_eq!(escaped("a\u{1b}[2J\u{202e}b\nc", 100), "a\\u{1b}[2J\\u{202e}b c");
-        assert_eq!(escaped("abc", 2), "ab…");
-    }
 
     #[test]
     fn a_gauge_shows_what_is_left() {

@@ -27,7 +27,7 @@ use self::model::{Effect, Input, Model};
 use self::terminal::Screen;
 use crate::connect::Runtime;
 use crate::exit::{self, Failure};
-use crate::signals::Signals;
+use crate::signals::{Asked, ScreenSignals};
 
 #[derive(clap::Args)]
 #[command(after_help = KEYS)]
@@ -51,6 +51,7 @@ Keys:
   c          cancel it, after a question; it must have been left by `arcp submit --detach`
   /          show only jobs with a text in their agent, state or id; esc shows all
   q          quit; no job ends of that
+  ctrl-z     leave the terminal to the shell, until fg
 
 States: P pending, R running, S success, E error, C cancelled, T timed out.
 
@@ -69,7 +70,7 @@ const FRAME: Duration = Duration::from_millis(100);
 pub(crate) async fn run(top: Top) -> Result<(), Failure> {
     terminal::check()?;
     let client = top.runtime.connect(None).await?;
-    let signals = Signals::listen()?;
+    let signals = ScreenSignals::listen()?;
     let mut screen = Screen::open()?;
     let outcome = watch(&client, &Arc::new(top.runtime), top.limit, top.interval, signals, &mut screen).await;
     drop(screen);
@@ -82,7 +83,7 @@ async fn watch(
     runtime: &Arc<Runtime>,
     limit: u16,
     interval: u64,
-    mut signals: Signals,
+    mut signals: ScreenSignals,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
     let (sender, mut inputs) = mpsc::channel(WAITING);
@@ -101,10 +102,24 @@ async fn watch(
         tokio::select! {
             biased;
             key = keys.next() => match key {
+                #[cfg(unix)]
+                Some(Ok(key)) if terminal::asks_to_pause(&key) => ScreenSignals::ask_to_pause()?,
                 Some(key) => waiting.extend(terminal::key(&key?).map(Input::Key)),
                 None => return Ok(()), // the terminal is gone
             },
-            () = signals.next() => return Err(Failure::silent(exit::INTERRUPTED)),
+            asked = signals.next() => match asked {
+                Asked::End => return Err(Failure::silent(exit::INTERRUPTED)),
+                #[cfg(unix)]
+                Asked::Pause if ScreenSignals::can_pause() => {
+                    screen.leave();
+                    signals.pause().await?;
+                    screen.enter()?;
+                }
+                #[cfg(unix)]
+                Asked::Pause => waiting.push(Input::Said("no shell is here that could continue it".to_owned())),
+                #[cfg(unix)]
+                Asked::GoOn => screen.enter()?,
+            },
             Ok(()) = state.changed() => waiting.push(Input::Connection(*state.borrow_and_update())),
             _ = frames.tick() => {}
             // The screen is drawn by the ticks: events may be many more than anybody can see.

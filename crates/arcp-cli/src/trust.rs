@@ -1,11 +1,14 @@
 //! Whom every command that talks to a runtime over `wss://` trusts, and what certificate it shows.
 
 use std::path::PathBuf;
+use std::sync::Once;
 
 use arcp::ws::WsConnector;
 use arcp::ws::tls::{self, Identity};
 
 use crate::exit::{self, Failure};
+use crate::log::Voice;
+use crate::secrets;
 
 #[derive(clap::Args)]
 pub(crate) struct Trust {
@@ -31,6 +34,11 @@ impl Trust {
             (Some(certificates), Some(key)) => Some(Identity { certificates, key }),
             _ => None,
         };
+        if let Some(key) = &self.client_key {
+            // A screen may be drawn when another connection is made.
+            static SAID: Once = Once::new();
+            SAID.call_once(|| secrets::warning(key).iter().for_each(|warning| Voice::Command.warn(warning)));
+        }
         if self.ca.is_none() && identity.is_none() {
             return Ok(connector);
         }

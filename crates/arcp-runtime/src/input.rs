@@ -14,6 +14,7 @@ use jsonschema::{ValidationError, Validator};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use serde_path_to_error::Segment;
 
 /// The longest schema of an agent's input, in bytes of JSON.
 const SCHEMA_BYTES: usize = 32 << 10;
@@ -43,12 +44,13 @@ impl<I: JsonSchema> Typed<I> {
 
 impl<I: DeserializeOwned> Typed<I> {
     fn look_at(&self, input: &Json) -> Result<(), ErrorPayload> {
-        let unreadable = |error: arcp_proto::DecodeError| {
+        let unreadable = |error: arcp_proto::DecodeError, path: Option<String>| {
             let error = error.within("input");
-            refusal(error.path().to_owned(), error.reason().to_owned())
+            refusal(path.unwrap_or_else(|| error.path().to_owned()), error.reason().to_owned())
         };
-        let value: Value = input.decode().map_err(unreadable)?;
-        let decoded = input.decode::<I>().map(drop).map_err(unreadable);
+        let value: Value = input.decode().map_err(|error| unreadable(error, None))?;
+        let decoded = input.decode::<I>().map(drop);
+        let decoded = decoded.map_err(|error| unreadable(error, place::<I>(input)));
         match self.validator.validate(&value) {
             Ok(()) => decoded,
             // That none of several schemas fits says less than what the type was missing.
@@ -117,6 +119,25 @@ fn path(location: &Location) -> String {
         }
     }
     out
+}
+
+/// Where an input does not decode, in the same words.
+fn place<I: DeserializeOwned>(input: &Json) -> Option<String> {
+    let mut deserializer = serde_json::Deserializer::from_str(input.as_str());
+    let error = serde_path_to_error::deserialize::<_, I>(&mut deserializer).err()?;
+    let mut out = "input".to_owned();
+    for segment in error.path() {
+        match segment {
+            Segment::Seq { index } => out.push_str(&format!("[{index}]")),
+            Segment::Map { key } if is_word(key) => {
+                out.push('.');
+                out.push_str(key);
+            }
+            Segment::Map { .. } => out.push_str("[*]"),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    Some(out)
 }
 
 fn is_word(name: &str) -> bool {
@@ -191,6 +212,19 @@ mod tests {
         let typed = Typed::<std::net::IpAddr>::new().unwrap();
         assert_eq!(typed.check(&Json::from(json!("127.0.0.1"))), Ok(()));
         assert_eq!(typed.check(&Json::from(json!("s3cret"))).unwrap_err().code, ErrorCode::InvalidRequest);
+    }
+
+    /// To JSON Schema 1.0 is an integer, to the type it is none: whoever submits it hears of it here, and not when there is a job.
+    #[test]
+    fn a_whole_number_with_a_point_fits_the_schema_and_is_refused_with_its_place() {
+        let typed = Typed::<Order>::new().unwrap();
+        for text in [r#"{"maxPages": 1.0}"#, r#"{"maxPages": 1e0}"#] {
+            let input = Json::parse(text).unwrap();
+            assert!(typed.validator.is_valid(&input.decode().unwrap()), "{text}");
+            let error = typed.check(&input).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidRequest);
+            assert_eq!(error.message, "input.maxPages: expected a whole number, not negative", "{text}");
+        }
     }
 
     #[test]

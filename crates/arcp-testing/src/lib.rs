@@ -21,7 +21,6 @@
 //! | `versioned` | anything | there as `1.0.0` and `2.0.0`; returns `{"version": <its own>}` |
 //! | `whoami` | anything | returns what the agent is told of its job |
 //! | `rotate` | `{}` | rotates its first provisioned credential; returns `{"credential_id": <its id, or null without one>}` |
-//!
 //! | `typed` | `{count, unit?}` | shows the schema of its input, and takes no other: `count` is 1 to 9, `unit` is `m` or `s`; returns the input |
 //!
 //! All but `versioned` are there as `1.0.0`. A wrong input ends the job in `INVALID_REQUEST` with a message that names the

@@ -72,6 +72,25 @@ pub fn accept<B>(request: &Request<B>) -> Result<Response<()>, Refusal> {
     Ok(response)
 }
 
+/// What a proxy adds to the requests that it hands on (RFC 9110, RFC 7239, and before those).
+const OF_PROXIES: [&str; 7] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+/// Whether a request says that a proxy has handed it on.
+///
+/// One that comes from this machine may then have come from another one to the proxy, and nobody here can tell how. What the
+/// headers say besides is not looked at: a client can write them, too. A proxy that adds none of them cannot be told from a client.
+pub fn is_forwarded(headers: &HeaderMap) -> bool {
+    OF_PROXIES.iter().any(|name| headers.contains_key(*name))
+}
+
 /// Why a request is not upgraded to a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

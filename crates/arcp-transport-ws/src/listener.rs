@@ -169,8 +169,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 impl Listener for WsListener {
     /// The next link.
     ///
-    /// [`Peer::secure`] is true over TLS and over loopback; behind a proxy on this machine that says
-    /// nothing about the way to the proxy.
+    /// [`Peer::secure`] is true over TLS, and over loopback unless the request says that a proxy has handed it on
+    /// ([`handshake::is_forwarded`](crate::handshake::is_forwarded)): one on this machine says nothing about the way to it.
     ///
     /// # Errors
     ///

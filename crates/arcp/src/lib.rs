@@ -101,7 +101,8 @@
 //!
 //! ![arcp top: jobs with progress, budgets, leases and their last events](docs/top.svg)
 //!
-//! Flags can be set in the environment and in `arcp.toml` too: [settings](docs/settings.md). `arcp completions SHELL` prints completions.
+//! Flags can be set in the environment and in `arcp.toml` too: [settings](docs/settings.md). `arcp completions SHELL` prints
+//! completions, and `arcp man DIR` writes man pages.
 //!
 //! What the runtime has told anybody is kept in a file, `arcp.db` in your data directory or `--store FILE`: after a restart, also
 //! one by `kill -9`, sessions are resumed where they were, and so are listings, histories and idempotency keys. What the file has is printed,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use arcp_client::Client;
 use arcp_client::proto::{Credential, Feature, Lease};
+use arcp_client::ws::WsConnector;
 use arcp_runtime::credentials::{
     CredentialOrder, CredentialProvisioner, FileLedger, Issued, MemoryLedger, Outstanding, ProvisionError,
 };
@@ -19,6 +20,7 @@ use arcp_testing::{FixtureGateway, with_fixtures};
 use axum::extract::ConnectInfo;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt};
+use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -163,6 +165,21 @@ async fn is_offered(runtime: RuntimeBuilder<Authenticated>, asks: Option<&str>) 
     alice.opened().features.contains(&Feature::ProvisionedCredentials)
 }
 
+/// The same where a client on this machine sends a header.
+async fn is_offered_with(
+    runtime: RuntimeBuilder<Authenticated>,
+    name: &'static str,
+    value: &'static str,
+) -> bool {
+    let dir = tempfile::tempdir().unwrap();
+    let gateway = FixtureGateway::open(dir.path().join("calls")).unwrap();
+    let runtime = runtime.credentials(gateway, MemoryLedger::dangerous()).build().unwrap();
+    let connector = WsConnector::new(&format!("ws://{}/arcp", listen(&runtime).await)).unwrap();
+    let connector = connector.with_header(HeaderName::from_static(name), HeaderValue::from_static(value));
+    let alice = Client::connect(connector, token("alice")).await.unwrap();
+    alice.opened().features.contains(&Feature::ProvisionedCredentials)
+}
+
 /// Who listens on the way has nothing of it (§14).
 #[tokio::test]
 async fn credentials_are_offered_to_this_machine_and_over_tls() {
@@ -172,6 +189,22 @@ async fn credentials_are_offered_to_this_machine_and_over_tls() {
     for distant in [Some("192.0.2.7"), Some("2001:db8::7"), None] {
         assert!(!is_offered(builder(), distant).await, "{distant:?}");
         assert!(is_offered(builder().behind_tls(), distant).await, "{distant:?}");
+    }
+}
+
+/// A proxy on this machine says nothing about the way to it.
+#[tokio::test]
+async fn what_a_proxy_hands_on_does_not_count_as_of_this_machine() {
+    assert!(is_offered_with(builder(), "x-tenant", "a").await);
+    for (name, value) in [
+        ("forwarded", "for=192.0.2.7"),
+        ("via", "1.1 proxy"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-real-ip", "192.0.2.7"),
+    ] {
+        assert!(!is_offered_with(builder(), name, value).await, "{name}");
+        assert!(is_offered_with(builder().behind_tls(), name, value).await, "{name}");
     }
 }
 

@@ -31,18 +31,14 @@ pub(crate) struct Added {
 pub(crate) fn add(command: &mut Command, typed: &ArgMatches, settings: &Settings) -> Result<Added, Failure> {
     command.build();
     let Some(serve) = command.find_subcommand("serve") else { return Ok(Added::default()) };
-    let mut options: BTreeMap<&str, &Arg> = serve
-        .get_arguments()
-        .filter(|arg| !arg.is_global_set() && !matches!(arg.get_id().as_str(), "help" | "version"))
-        .filter_map(|arg| Some((arg.get_long()?, arg)))
-        .collect();
+    let mut options = options(serve);
     let is_typed = |arg: &Arg| typed.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
     let mut taken: Vec<&Arg> = options.values().copied().filter(|arg| is_typed(arg)).collect();
     let mut added = Added::default();
 
     let mut found = Vec::new();
     for (long, arg) in &options {
-        let name = format!("ARCP_SERVE_{}", long.replace('-', "_").to_uppercase());
+        let name = variable_of(long);
         if let Some(text) = variable(&name)? {
             found.push((*arg, values_of_variable(arg, &text, &name)?, name));
         }
@@ -66,6 +62,23 @@ pub(crate) fn add(command: &mut Command, typed: &ArgMatches, settings: &Settings
     }
     added.take(serve, &mut taken, found.into_values().collect());
     Ok(added)
+}
+
+/// The options that are settings, by their names.
+fn options(serve: &Command) -> BTreeMap<&str, &Arg> {
+    let own = |arg: &&Arg| !arg.is_global_set() && !matches!(arg.get_id().as_str(), "help" | "version");
+    serve.get_arguments().filter(own).filter_map(|arg| Some((arg.get_long()?, arg))).collect()
+}
+
+fn variable_of(long: &str) -> String {
+    format!("ARCP_SERVE_{}", long.replace('-', "_").to_uppercase())
+}
+
+/// Every variable that sets an option.
+pub(super) fn variables(command: &mut Command) -> Vec<String> {
+    command.build();
+    let serve = command.find_subcommand("serve");
+    serve.map(|serve| options(serve).into_keys().map(variable_of).collect()).unwrap_or_default()
 }
 
 fn unknown(file: &str, key: &str, options: &BTreeMap<&str, &Arg>) -> Failure {

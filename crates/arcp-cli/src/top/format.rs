@@ -3,7 +3,7 @@
 use arcp::proto::event::Progress;
 use arcp::proto::{Budget, Number, Timestamp};
 
-use crate::show::escaped;
+use crate::plain::escaped;
 
 /// Cells of a bar.
 const CELLS: usize = 5;

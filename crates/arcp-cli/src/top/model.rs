@@ -10,7 +10,7 @@ use arcp::proto::session::JobEntry;
 use arcp::proto::{Budget, JobId, Timestamp};
 
 use super::tree::{Node, order};
-use crate::show::escaped;
+use crate::plain::escaped;
 
 /// How many jobs are followed at a time: each is a subscription at the runtime.
 pub(crate) const FOLLOWED: usize = 32;

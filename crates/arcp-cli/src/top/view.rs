@@ -10,7 +10,7 @@ use ratatui::style::{Color, Modifier, Style};
 use super::format;
 use super::model::{FOLLOWED, Following, Listing, Model, Prompt, Watched};
 use super::tree::Node;
-use crate::show::escaped;
+use crate::plain::escaped;
 
 /// The columns after the letter of the state and the job, and how wide each is. Where there is no room, the last ones go first.
 const COLUMNS: [(&str, u16); 5] = [("AGENT", 14), ("AGE", 4), ("PROGRESS", 11), ("BUDGET", 14), ("LEASE", 5)];

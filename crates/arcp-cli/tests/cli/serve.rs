@@ -3,7 +3,7 @@
 use std::io::{BufRead, Write};
 use std::process::Stdio;
 
-use crate::program::{arcp, exits, serve, text};
+use crate::program::{arcp, exits, serve, serve_only, text};
 
 #[test]
 fn without_a_token_it_does_not_start() {
@@ -54,7 +54,11 @@ fn one_token_for_two_principals_is_refused_and_not_repeated() {
         let output = serve(&arguments);
         exits(&output, 2);
         let stderr = text(&output.stderr);
-        assert!(stderr.contains("is that of") && !stderr.contains("hunter2"), "{stderr}");
+        assert!(
+            stderr.contains("is that of another principal, too: --token number 1")
+                && !stderr.contains("hunter2"),
+            "{stderr}"
+        );
     }
 }
 
@@ -288,4 +292,49 @@ fn said(arguments: &[&str]) -> String {
     child.kill().unwrap();
     child.wait().unwrap();
     said.join("\n")
+}
+
+/// Tokens in a file that everybody may read are everybody's.
+#[cfg(unix)]
+#[test]
+fn a_file_of_secrets_that_others_may_read_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens");
+    std::fs::write(&path, "s3cret=alice\n").unwrap();
+    let shown = path.to_str().unwrap();
+    let due = format!("everybody on this machine may read {shown}, which holds a secret: chmod 600 {shown}");
+    for (mode, warns) in [(0o644, true), (0o604, true), (0o640, false), (0o600, false)] {
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        let serving = serve_only(&["--token-file", shown]);
+        assert_eq!(serving.said_before.iter().any(|line| line.contains(&due)), warns, "{mode:o}");
+
+        let settings = directory.path().join("arcp.toml");
+        std::fs::write(&settings, format!("url = '{}'\ntoken-file = 'one'", serving.url)).unwrap();
+        let one = directory.path().join("one");
+        std::fs::write(&one, "s3cret\n").unwrap();
+        std::fs::set_permissions(&one, PermissionsExt::from_mode(mode)).unwrap();
+        let output = arcp().args(["jobs", "--config"]).arg(settings).output().unwrap();
+        exits(&output, 0);
+        let due = format!("arcp: warning: everybody on this machine may read {}", one.display());
+        assert_eq!(text(&output.stderr).contains(&due), warns, "{mode:o}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn what_means_nothing_to_pipes_is_refused_beside_them() {
+    for option in [
+        &["--listen", "127.0.0.1:0"][..],
+        &["--max-connections", "8"],
+        &["--max-connections-per-address", "8"],
+        &["--allow-origin", "https://a.example"],
+        &["--metrics", "listen"],
+        &["--behind-tls"],
+        &["--tls-cert", "a", "--tls-key", "b"],
+    ] {
+        let output = arcp().args(["serve", "--stdio", "--token", "a=b"]).args(option).output().unwrap();
+        exits(&output, 2);
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains("cannot be used with") && stderr.contains(option[0]), "{stderr}");
+    }
 }

@@ -117,6 +117,86 @@ fn what_is_wrong_in_a_file_is_named_with_what_is_allowed() {
     );
 }
 
+/// Somebody may have put it there, and what the program says ends up in logs.
+#[test]
+fn a_token_in_a_file_that_is_wrong_is_not_repeated() {
+    for (text, said) in [
+        ("url = 'ws://a'\ntoken-env = hunter2", "arcp.toml: line 2, column 13: "),
+        ("[profile.a]\ntoken-env = 'hunter2", "arcp.toml: line 2, column 21: "),
+        ("hunter2=alice\nother=bob", "arcp.toml: line 1, column 9: "),
+        ("token-env = ['hunter2']", "token-env: must be a string, and is a list"),
+        ("token-env = { hunter2 = 1 }", "token-env: must be a string, and is a table"),
+        ("profile = 'hunter2'", "profile: must be "),
+        ("serve = 'hunter2'", "serve: must be "),
+        ("log-format = 'hunter2'", "log-format: use one of"),
+        ("[serve]\ntoken-file = { hunter2 = 1 }", "serve.token-file: must be text or a number"),
+    ] {
+        let output = with(&file(text), &["serve", "--store", "memory", "--dev-token"]).output().unwrap();
+        fails(&output, &[said]);
+        assert!(!self::text(&output.stderr).contains("hunter2"), "{}", self::text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_secret_in_a_variable_that_is_wrong_is_not_repeated() {
+    for (name, value) in [
+        ("ARCP_SERVE_TOKEN", "hunter2"),
+        ("ARCP_SERVE_TOKEN", "ok=alice\nhunter2="),
+        ("ARCP_SERVE_TOKEN", "alice=hunter2\nalice=hunter2too"),
+        ("ARCP_SERVE_DEV_TOKEN", "hunter2"),
+    ] {
+        let mut serve = arcp();
+        serve.args(["serve", "--store", "memory", "--listen", "127.0.0.1:0"]).env(name, value);
+        let output = serve.output().unwrap();
+        fails(&output, &[]);
+        assert!(!text(&output.stderr).contains("hunter2"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_variable_that_nobody_reads_is_named_with_the_one_that_was_meant() {
+    let directory = file(
+        "url = 'ws://runtime.invalid'\n[profile.a]\nurl = 'ws://runtime.invalid'\ntoken-env = 'ARCP_TOKEN_HERE'",
+    );
+    let mut jobs = with(&directory, &["jobs"]);
+    for name in ["ARCP_TOEKN", "ARCP_SERVE_LITSEN", "ARCP_TOKEN_HERE", "ARCP_SERVE_STORE"] {
+        jobs.env(name, "hunter2");
+    }
+    let output = jobs.output().unwrap();
+    fails(&output, &["no token: set ARCP_TOKEN"]);
+    let stderr = text(&output.stderr);
+    let warnings: Vec<_> = stderr.lines().filter(|line| line.contains("warning")).collect();
+    assert_eq!(
+        warnings,
+        [
+            "arcp: warning: the variable ARCP_SERVE_LITSEN is not read: is ARCP_SERVE_LISTEN meant?",
+            "arcp: warning: the variable ARCP_TOEKN is not read: is ARCP_TOKEN meant?",
+        ]
+    );
+    assert!(!stderr.contains("hunter2"), "{stderr}");
+
+    let mut serve = arcp();
+    serve.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--dev-token",
+        "--store",
+        "memory",
+        "--log-format",
+        "json",
+    ]);
+    let said = said({
+        serve.env("ARCP_SERVE_FIXTURE", "true");
+        serve
+    });
+    let first: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+    let due = "the variable ARCP_SERVE_FIXTURE is not read: is ARCP_SERVE_FIXTURES meant?";
+    assert_eq!((&first["level"], &first["fields"]["message"]), (&"WARN".into(), &due.into()));
+    let output = arcp().args(["completions", "bash"]).env("ARCP_TOEKN", "t").output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+}
+
 /// What `arcp serve` says before it listens, and where it does.
 fn said(mut command: Command) -> String {
     use std::io::{BufRead, BufReader};
@@ -150,8 +230,13 @@ fn serve_is_set_up_by_flags_then_variables_then_the_file() {
     flag.env("ARCP_SERVE_LISTEN", "variable.invalid:1").env("ARCP_SERVE_FIXTURES", "false");
     let said = said(flag);
     assert!(said.contains("listening on ws://127.0.0.1:"), "{said}");
-    let warning: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
-    assert!(warning["fields"]["message"].as_str().unwrap().contains("no agent is hosted"), "{said}");
+    let told: Vec<serde_json::Value> = said
+        .lines()
+        .filter(|line| !line.starts_with("listening"))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let message = |told: &serde_json::Value| told["fields"]["message"].as_str().unwrap().to_owned();
+    assert!(told.iter().any(|told| message(told).contains("no agent is hosted")), "{said}");
 }
 
 #[test]

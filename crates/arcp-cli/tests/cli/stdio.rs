@@ -29,7 +29,7 @@ fn a_job_runs_in_a_runtime_that_its_client_starts() {
     assert!(text(&output.stderr).contains("event 2"));
 }
 
-/// Pitfall 13.
+/// Many times as long as what a pipe holds.
 #[test]
 fn lines_may_be_long() {
     let long = format!("\"{}\"", "x".repeat(300_000));

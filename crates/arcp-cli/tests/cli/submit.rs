@@ -184,6 +184,12 @@ fn an_input_that_an_agent_does_not_take_is_explained() {
     exits(&output, 1);
     let last: serde_json::Value = serde_json::from_str(text(&output.stdout).lines().last().unwrap()).unwrap();
     assert_eq!((&last["type"], &last["code"]), (&"failed".into(), &"INVALID_REQUEST".into()));
+    // The schema takes 1.0 for an integer, the agent does not: there is no job in either case.
+    let output = serving.submit(&["typed", "--json", "--input", r#"{"count":1.0}"#]).output().unwrap();
+    exits(&output, 1);
+    let only: serde_json::Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    assert_eq!((&only["type"], &only["code"]), (&"failed".into(), &"INVALID_REQUEST".into()));
+    assert!(only["message"].as_str().unwrap().contains("input.count: expected a whole number"), "{only}");
     let output = serving.submit(&["typed", "--input", r#"{"count":9}"#]).output().unwrap();
     exits(&output, 0);
 }

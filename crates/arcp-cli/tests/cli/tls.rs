@@ -161,8 +161,13 @@ fn a_client_certificate_can_stand_for_a_token() {
     // A certificate that names nobody, or two, is nobody's; and no token helps.
     let nobody = authority.certify("nobody", |_| {});
     fails(&run(&nobody), 1, "UNAUTHENTICATED");
-    let empty = authority.certify("empty", |params| params.distinguished_name.push(DnType::CommonName, " "));
-    fails(&run(&empty), 1, "UNAUTHENTICATED");
+    for (file, name) in
+        [("empty", " "), ("behind", "bob "), ("before", " bob"), ("line", "bob\n"), ("turned", "bob\u{202e}")]
+    {
+        let certified =
+            authority.certify(file, |params| params.distinguished_name.push(DnType::CommonName, name));
+        fails(&run(&certified), 1, "UNAUTHENTICATED");
+    }
     let two = authority.certify("two", |params| {
         params.distinguished_name.push(DnType::CommonName, "bob");
         params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), "carol"); // a common name again
@@ -311,6 +316,56 @@ fn sighup_has_certificates_read_again_and_bad_ones_change_nothing() {
     assert!(job.try_wait().unwrap().is_none(), "what is open goes on");
     job.kill().unwrap();
     job.wait().unwrap();
+}
+
+/// Puts a pipe where a file was. Who opens it waits for somebody to write.
+#[cfg(unix)]
+fn pipe(authority: &Authority, name: &str) -> String {
+    let path = authority.path(name);
+    let _ = std::fs::remove_file(&path);
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    shown(&path)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_a_huge_file_is_no_file_of_tls_and_holds_up_nobody() {
+    let authority = Authority::new();
+    let mut serving = serve_tls(&authority, &["--client-ca", &authority.ca()]);
+    let (cert, key) = authority.client("bob");
+    let identity = ["--ca", &authority.ca(), "--client-cert", &cert, "--client-key", &key];
+    let good = std::fs::read_to_string(authority.path("server.key")).unwrap();
+    let huge = "#".repeat(2 << 20);
+    for name in ["server.key", "server.pem", "ca.pem"] {
+        let good = std::fs::read_to_string(authority.path(name)).unwrap();
+        pipe(&authority, name);
+        hang_up(&serving);
+        log(&mut serving, &format!("{name}: is not a regular file"));
+        let output = serving.submit(&["whoami", "--no-reconnect"]).args(identity).output().unwrap();
+        // The client reads the same file of authorities.
+        if name == "ca.pem" {
+            fails(&output, 2, "ca.pem: is not a regular file")
+        } else {
+            is(&output, "alice")
+        }
+        std::fs::remove_file(authority.path(name)).unwrap();
+        authority.put(name, &huge);
+        hang_up(&serving);
+        log(&mut serving, &format!("{name}: is larger than 1 MiB"));
+        authority.put(name, &good);
+    }
+    hang_up(&serving);
+    log(&mut serving, "the files of TLS were read again");
+    is(&whoami(&serving, &identity), "alice");
+
+    authority.put("good.key", &good);
+    let (pem, key) = (shown(&authority.path("server.pem")), pipe(&authority, "pipe.key"));
+    let run = |arguments: &[&str]| {
+        let start = ["serve", "--store", "memory", "--listen", "127.0.0.1:0", "--token", "a=b"];
+        arcp().args(start).args(arguments).output().unwrap()
+    };
+    fails(&run(&["--tls-cert", &pem, "--tls-key", &key]), 2, "pipe.key: is not a regular file");
+    fails(&run(&["--tls-cert", "/dev/zero", "--tls-key", &key]), 2, "/dev/zero: is not a regular file");
 }
 
 #[test]

@@ -38,15 +38,18 @@ impl Upgrade {
     pub(super) async fn run(self, tcp: TcpStream, address: SocketAddr) -> io::Result<(BoxTransport, Peer)> {
         // Else a frame may wait 40 ms for the acknowledgement of the one before it.
         tcp.set_nodelay(true)?;
-        let secure = self.tls.is_some() || address.ip().to_canonical().is_loopback();
-        let link = match &self.tls {
-            Some(tls) => self.http(tls.accept(tcp).await?).await?,
-            None => self.http(tcp).await?,
+        let (link, secure) = match &self.tls {
+            Some(tls) => (self.http(tls.accept(tcp).await?).await?.0, true),
+            None => {
+                let (link, forwarded) = self.http(tcp).await?;
+                (link, address.ip().to_canonical().is_loopback() && !forwarded)
+            }
         };
         Ok((link, Peer { address: Some(address), secure }))
     }
 
-    async fn http<S>(&self, mut stream: S) -> io::Result<BoxTransport>
+    /// The link, and whether a proxy has handed the request for it on.
+    async fn http<S>(&self, mut stream: S) -> io::Result<(BoxTransport, bool)>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -63,7 +66,8 @@ impl Upgrade {
         };
         stream.write_all(&head(&response)).await?;
         stream.flush().await?;
-        Ok(Box::pin(WsTransport::server_with(stream, behind, self.config).await))
+        let forwarded = handshake::is_forwarded(request.headers());
+        Ok((Box::pin(WsTransport::server_with(stream, behind, self.config).await), forwarded))
     }
 }
 
@@ -103,7 +107,7 @@ where
 
 /// Answers, and waits for the client to close: a connection with unread bytes is reset when
 /// it is dropped, and the answer may be lost with it.
-async fn refuse<S>(mut stream: S, mut response: Response<()>, reason: &str) -> io::Result<BoxTransport>
+async fn refuse<S, T>(mut stream: S, mut response: Response<()>, reason: &str) -> io::Result<T>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

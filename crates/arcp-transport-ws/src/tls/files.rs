@@ -1,7 +1,8 @@
 //! Settings of TLS from files in PEM: whom to trust, and who one is. What is wrong with a file is said with its name.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,6 +16,9 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
 };
 use rustls_platform_verifier::BuilderVerifierExt;
+
+/// The largest file that is read, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// What is at fault where no file is.
 const THIS_MACHINE: &str = "what this machine has for TLS";
@@ -45,6 +49,12 @@ pub enum FileProblem {
     /// It cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(io::Error),
+    /// It is a directory, a pipe, a device or a socket. Reading from one of these may never end.
+    #[error("is not a regular file")]
+    NotAFile,
+    /// It is larger than 1 MiB, which is several times as much as all the authorities that a system trusts.
+    #[error("is larger than 1 MiB, and is not read")]
+    TooLarge,
     /// It is not text in PEM, or is cut off.
     #[error("is not PEM as it should be: a part of it is cut off, or no base64")]
     Malformed(#[source] pem::Error),
@@ -64,6 +74,8 @@ pub enum FileProblem {
 
 /// A client configuration that trusts the authorities in a file, or those that this machine trusts, and shows a certificate if
 /// it has one, with TLS 1.2 and 1.3: for [`WsConnector::with_tls_config`](crate::WsConnector::with_tls_config).
+///
+/// Reads regular files of up to 1 MiB, and blocks meanwhile.
 ///
 /// # Errors
 ///
@@ -85,6 +97,9 @@ pub fn client(
 
 /// A server configuration that shows a certificate, and offers `http/1.1`, with TLS 1.2 and 1.3. With a file of authorities, only
 /// clients are let in that show a certificate of one of those, in each connection anew.
+///
+/// Reads regular files of up to 1 MiB, and blocks meanwhile: a server that reads them again while it serves does so on a thread for that,
+/// such as one of `tokio::task::spawn_blocking`.
 ///
 /// # Errors
 ///
@@ -166,7 +181,18 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> 
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    fs::read(path).map_err(|error| at(path, FileProblem::Unreadable(error)))
+    let unreadable = |error| at(path, FileProblem::Unreadable(error));
+    // Asked before it is opened, since that alone may wait for ever.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(at(path, FileProblem::NotAFile));
+    }
+    let mut text = Vec::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(unreadable)?;
+    match text.len() as u64 {
+        0..=MAX_BYTES => Ok(text),
+        _ => Err(at(path, FileProblem::TooLarge)),
+    }
 }
 
 fn unusable(path: &Path, error: Error) -> FileError {
@@ -227,6 +253,7 @@ mod tests {
         let rubbish =
             files.put("rubbish.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         let missing = files.0.join("missing.pem");
+        let large = files.put("large.pem", &"\n".repeat((1 << 20) + 1));
         assert!(server(Identity { certificates: &certificate, key: &key }, Some(&certificate)).is_ok());
         assert!(client(Some(&certificate), Some(Identity { certificates: &certificate, key: &key })).is_ok());
 
@@ -236,7 +263,11 @@ mod tests {
             (&key, &key, "key.pem: has no certificate in it"),
             (&torn, &key, "torn.pem: is not PEM as it should be"),
             (&rubbish, &key, "rubbish.pem: cannot be used: "),
+            (&files.0, &key, ": is not a regular file"),
+            (&large, &key, "large.pem: is larger than 1 MiB"),
             (&certificate, &missing, "missing.pem: cannot be read: "),
+            (&certificate, &files.0, ": is not a regular file"),
+            (&certificate, &large, "large.pem: is larger than 1 MiB"),
             (&certificate, &empty, "empty.pem: has no private key in it"),
             (&certificate, &certificate, "cert.pem: has no private key in it"),
             (&certificate, &other, "other.pem: is not the key of the certificate in "),

@@ -5,6 +5,7 @@ use std::{fs::File, process::Command, time::Duration};
 use arcp_transport::{Connector, Frame, Listener};
 use arcp_transport_ws::{WsConfig, WsConnector, WsListener};
 use futures_util::SinkExt;
+use http::{HeaderName, HeaderValue};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{frame, listen, once, raw::UPGRADE};
@@ -31,6 +32,25 @@ async fn idle_connections_hold_up_nobody() {
     assert!(peer.address.unwrap().ip().is_loopback());
     client.unwrap().send(Frame::text("{}")).await.unwrap();
     assert_eq!(frame(&mut server).await, Frame::text("{}"));
+}
+
+/// Who can read the way from a client to a proxy on this machine, nobody here knows.
+#[tokio::test]
+async fn what_a_proxy_hands_on_is_not_secure() {
+    let (mut listener, url) = listen(WsConfig::server()).await;
+    for (name, value, secure) in [
+        ("x-tenant", "a", true),
+        ("forwarded", "for=192.0.2.7;proto=https", false),
+        ("x-forwarded-for", "127.0.0.1", false),
+        ("x-real-ip", "127.0.0.1", false),
+        ("via", "1.1 proxy", false),
+    ] {
+        let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
+        let connector = WsConnector::new(&url).unwrap().with_header(name.clone(), value);
+        let (client, accepted) = tokio::join!(connector.connect(), listener.accept());
+        client.unwrap();
+        assert_eq!(accepted.unwrap().1.secure, secure, "{name}");
+    }
 }
 
 #[tokio::test]

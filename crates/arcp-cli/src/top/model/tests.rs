@@ -130,7 +130,7 @@ fn events_fill_the_columns() {
     let watched = model.watched(&id("a")).unwrap();
     assert_eq!(remaining(&model), "3.5");
     assert_eq!((watched.expires_at, watched.progress.is_some()), (expires_at, true));
-    assert_eq!(watched.events.back().unwrap(), "info a\\u{1b}[2Jb");
+    assert_eq!(watched.events.back().unwrap(), "info a\\u001b[2Jb");
 }
 
 #[test]
