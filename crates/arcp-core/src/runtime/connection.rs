@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use arcp_proto::session::{Peer, Resume};
-use arcp_proto::{Features, MessageId, TraceContext};
+use arcp_proto::{Features, MessageId, Timestamp, TraceContext};
 
 use super::{Close, Limits, SessionKey, Transmit};
 use crate::quirks::KnownPeer;
@@ -46,6 +46,8 @@ pub(super) struct Connection {
     pub(super) said: Instant,
     /// When its next heartbeat is due, if it has any.
     pub(super) beat: Option<Instant>,
+    /// When the token that it was let in with is no longer good, if ever.
+    pub(super) expires: Option<(Instant, Timestamp)>,
 }
 
 /// What to send as soon as its batch is committed.
@@ -103,6 +105,7 @@ impl Connection {
             heard: now,
             said: now,
             beat: None,
+            expires: None,
         }
     }
 

@@ -36,3 +36,4 @@ mod spans;
 mod submit;
 mod subscribe;
 mod together;
+mod token;
