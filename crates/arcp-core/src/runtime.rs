@@ -236,9 +236,11 @@ impl Runtime {
 
     /// A frame has come in. For a connection that is gone or closing this does nothing.
     pub fn handle_frame(&mut self, now: Now, connection_key: ConnectionKey, incoming: Incoming) {
-        self.expire_token(now, connection_key);
         // Whom nothing more is said to, nothing more is done for: a request without an answer helps nobody.
         let connection = self.connections.by_key_mut(connection_key);
+        if connection.as_ref().is_some_and(|connection| connection.has_expired(now)) {
+            return self.expire_token(now, connection_key);
+        }
         let connection = connection.filter(|connection| !connection.is_closing()).map(|connection| {
             connection.heard = now.monotonic;
             &connection.phase

@@ -15,7 +15,7 @@ const MAX_ALTERNATIVES: usize = 32;
 const MAX_STEPS: usize = 256;
 
 /// How many steps are written, into patterns that may come of it, for one lease.
-const MAX_WORK: usize = 1 << 19;
+const MAX_WORK: usize = 1 << 18;
 
 /// What two patterns allow both need not be what a few patterns allow; and whether it is may be too much to find out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -142,7 +142,7 @@ impl Meeting {
         a: &[Step<T>],
         b: &[Step<T>],
         both: Both<'_, T>,
-    ) -> Result<Vec<Vec<Step<T>>>, NotExpressible> {
+    ) -> Result<Sequences<T>, NotExpressible> {
         if a.len() > MAX_STEPS || b.len() > MAX_STEPS {
             return Err(NotExpressible);
         }
@@ -172,6 +172,9 @@ enum Step<T> {
     One(T),
 }
 
+/// Sequences that together stand for something.
+type Sequences<T> = Vec<Vec<Step<T>>>;
+
 /// What two single steps stand for both.
 type Both<'a, T> = &'a mut dyn FnMut(&mut usize, &T, &T) -> Result<Vec<T>, NotExpressible>;
 
@@ -184,12 +187,12 @@ struct Walk<'a, T> {
     b: &'a [Step<T>],
     both: Both<'a, T>,
     work: &'a mut usize,
-    known: HashMap<(usize, usize), Rc<Vec<Vec<Step<T>>>>>,
+    known: HashMap<(usize, usize), Rc<Sequences<T>>>,
 }
 
 impl<T: Clone + PartialEq> Walk<'_, T> {
     /// What is left of both from these places on.
-    fn from(&mut self, i: usize, j: usize) -> Result<Rc<Vec<Vec<Step<T>>>>, NotExpressible> {
+    fn from(&mut self, i: usize, j: usize) -> Result<Rc<Sequences<T>>, NotExpressible> {
         if let Some(known) = self.known.get(&(i, j)) {
             return Ok(Rc::clone(known));
         }
@@ -197,24 +200,24 @@ impl<T: Clone + PartialEq> Walk<'_, T> {
         match (self.a.get(i), self.b.get(j)) {
             (None, None) => all.push(Vec::new()),
             (Some(Step::Many), Some(Step::Many)) => {
-                put_before(&mut all, &Step::Many, &*self.from(i + 1, j)?)?;
-                put_before(&mut all, &Step::Many, &*self.from(i, j + 1)?)?;
+                put_before(&mut all, &Step::Many, &self.from(i + 1, j)?)?;
+                put_before(&mut all, &Step::Many, &self.from(i, j + 1)?)?;
             }
             (Some(Step::Many), Some(one)) => {
                 let one = one.clone();
                 all.clone_from(&*self.from(i + 1, j)?);
-                put_before(&mut all, &one, &*self.from(i, j + 1)?)?;
+                put_before(&mut all, &one, &self.from(i, j + 1)?)?;
             }
             (Some(one), Some(Step::Many)) => {
                 let one = one.clone();
                 all.clone_from(&*self.from(i, j + 1)?);
-                put_before(&mut all, &one, &*self.from(i + 1, j)?)?;
+                put_before(&mut all, &one, &self.from(i + 1, j)?)?;
             }
             (Some(Step::Many), None) => all.clone_from(&*self.from(i + 1, j)?),
             (None, Some(Step::Many)) => all.clone_from(&*self.from(i, j + 1)?),
             (Some(Step::One(one)), Some(Step::One(other))) => {
                 for both in (self.both)(self.work, one, other)? {
-                    put_before(&mut all, &Step::One(both), &*self.from(i + 1, j + 1)?)?;
+                    put_before(&mut all, &Step::One(both), &self.from(i + 1, j + 1)?)?;
                 }
             }
             (Some(Step::One(_)), None) | (None, Some(Step::One(_))) => {}
@@ -229,7 +232,7 @@ impl<T: Clone + PartialEq> Walk<'_, T> {
 
 /// Adds each of the rests, with a step before it.
 fn put_before<T: Clone + PartialEq>(
-    all: &mut Vec<Vec<Step<T>>>,
+    all: &mut Sequences<T>,
     step: &Step<T>,
     rests: &[Vec<Step<T>>],
 ) -> Result<(), NotExpressible> {

@@ -7,7 +7,7 @@ use arcp_proto::{Features, MessageId, Timestamp, TraceContext};
 
 use super::{Close, Limits, SessionKey, Transmit};
 use crate::quirks::KnownPeer;
-use crate::time::Instant;
+use crate::time::{Instant, Now};
 
 pub(super) struct Connection {
     pub(super) phase: Phase,
@@ -132,6 +132,12 @@ impl Connection {
         let answer = self.answers.remove(place)?;
         self.answer_bytes -= answer.transmit.bytes();
         Some(answer.transmit)
+    }
+
+    /// Whether the token that it was let in with is no longer good. A machine that has slept may have only one of its clocks know of
+    /// it.
+    pub(super) fn has_expired(&self, now: Now) -> bool {
+        self.expires.is_some_and(|(timer, at)| timer <= now.monotonic || at <= now.wall)
     }
 
     /// Whether its close is decided, be it that something has still to be sent before.

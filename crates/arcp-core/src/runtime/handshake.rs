@@ -11,6 +11,7 @@ use super::session::Session;
 use super::timers::Timer;
 use super::{Close, ConnectionKey, Event, Refused, Runtime, SessionKey, TracedSession, Write};
 use crate::incoming::{Incoming, Received};
+use crate::lease::CENTURY;
 use crate::principal::{Caller, Principal};
 use crate::quirks;
 use crate::time::Now;
@@ -117,7 +118,7 @@ impl Runtime {
             let deadline = connection.handshake_deadline;
             self.timers.clear(deadline, Timer::Handshake(connection_key));
             if let Some(at) = expires_at {
-                let timer = now.monotonic + at.saturating_since(now.wall);
+                let timer = now.monotonic + at.saturating_since(now.wall).min(CENTURY);
                 connection.expires = Some((timer, at));
                 self.timers.set(timer, Timer::Token(connection_key));
             }
@@ -227,10 +228,8 @@ impl Runtime {
     /// can be resumed with another token, and its jobs run on.
     pub(super) fn expire_token(&mut self, now: Now, connection_key: ConnectionKey) {
         let Some(connection) = self.connections.by_key(connection_key) else { return };
-        let (Some(session), Some((timer, at))) = (connection.session(), connection.expires) else { return };
-        // A machine that has slept may have only one of its clocks know of it.
-        let expired = timer <= now.monotonic || at <= now.wall;
-        if expired && !connection.is_closing() {
+        let Some(session) = connection.session() else { return };
+        if connection.has_expired(now) && !connection.is_closing() {
             let session_id = self.session_id(session);
             let message = "token has expired: resume the session with another";
             let error = refusal(ErrorCode::Unauthenticated, message);
