@@ -11,8 +11,7 @@ use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
 
 use crate::features::crates;
 use crate::run;
-use crate::steps::need;
-use crate::tools::{Tool, target_directory};
+use crate::tools::{NIGHTLY, Tool, target_directory};
 
 const PUBLIC_API: Tool = Tool { name: "cargo-public-api", version: "0.52.0" };
 
@@ -43,11 +42,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for name in &options.crates {
         ensure!(published.contains(name), "{name} is none of {}", published.join(", "));
     }
-    let nightly = run::output(&root, "rustup", &["run", "nightly", "rustdoc", "--version"]);
-    need(
-        nightly.is_ok(),
-        "only a nightly toolchain lists the items of a crate: rustup toolchain install nightly",
-    )?;
+    let nightly = NIGHTLY.installed()?;
     let tool = PUBLIC_API.path()?;
     let lists = root.join(LISTS);
     fs::create_dir_all(&lists).with_context(|| lists.display().to_string())?;
@@ -61,7 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let wanted = |name: &&String| options.crates.is_empty() || options.crates.contains(name);
     let chosen: Vec<_> = published.iter().filter(wanted).collect();
-    let documented = document(&root, &chosen)?;
+    let documented = document(nightly, &root, &chosen)?;
     for name in chosen {
         let found = items(&tool, &documented, name)?;
         let path = lists.join(format!("{name}.txt"));
@@ -109,20 +104,10 @@ fn strays(lists: &Path, published: &[String]) -> Result<Vec<PathBuf>> {
 }
 
 /// Has rustdoc write what it knows of the crates as JSON, all in one build; gives the directory.
-fn document(root: &Path, names: &[&String]) -> Result<PathBuf> {
+fn document(nightly: &str, root: &Path, names: &[&String]) -> Result<PathBuf> {
     let target = target_directory()?.join("api");
     let mut doc = Command::new("rustup");
-    doc.args([
-        "run",
-        "nightly",
-        "cargo",
-        "doc",
-        "--quiet",
-        "--locked",
-        "--lib",
-        "--no-deps",
-        "--all-features",
-    ]);
+    doc.args(["run", nightly, "cargo", "doc", "--quiet", "--locked", "--lib", "--no-deps", "--all-features"]);
     for name in names {
         doc.args(["--package", name]);
     }
@@ -134,7 +119,7 @@ fn document(root: &Path, names: &[&String]) -> Result<PathBuf> {
         doc.env_remove(variable);
     }
     let status = doc.status().context("cannot start rustup")?;
-    ensure!(status.success(), "cargo +nightly doc: {status}");
+    ensure!(status.success(), "cargo +{nightly} doc: {status}");
     Ok(target.join("doc"))
 }
 
@@ -146,7 +131,7 @@ fn items(tool: &Path, documented: &Path, name: &str) -> Result<String> {
     let output = list.stderr(Stdio::inherit()).output().context("cannot start cargo-public-api")?;
     ensure!(
         output.status.success(),
-        "cargo public-api {name}: {}; it reads what nightly toolchains of its time write",
+        "cargo public-api {name}: {}; it reads what the nightly toolchain that xtask/src/tools.rs names writes",
         output.status
     );
     let text = String::from_utf8(output.stdout).context("cargo-public-api printed no UTF-8")?;

@@ -11,6 +11,41 @@ use cargo_metadata::MetadataCommand;
 use crate::run::{self, Cargo};
 use crate::steps::Lacking;
 
+/// The nightly toolchain that lists items, which other ones list otherwise: of this day, by its name and as its programs tell it, which is
+/// the day before. It is to be one that writes what the version of cargo-public-api beside it reads.
+pub(crate) const NIGHTLY: Nightly = Nightly { name: "nightly-2026-05-20", says: "2026-05-19)" };
+
+/// A nightly toolchain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nightly {
+    name: &'static str,
+    says: &'static str,
+}
+
+impl Nightly {
+    /// What to call it by: its own name or, if that is what it is, `nightly`.
+    ///
+    /// # Errors
+    /// [`Lacking`], with what to type, if neither is there.
+    pub(crate) fn installed(self) -> Result<&'static str> {
+        let is_it = |name: &&str| {
+            let told = run::output(&run::root(), "rustup", &["run", name, "rustdoc", "--version"]);
+            told.is_ok_and(|told| self.is_named_by(&told))
+        };
+        let found = [self.name, "nightly"].into_iter().find(is_it);
+        found.ok_or_else(|| Lacking(self.how_to_install()).into())
+    }
+
+    fn is_named_by(self, version: &str) -> bool {
+        says(version, self.says)
+    }
+
+    fn how_to_install(self) -> String {
+        let name = self.name;
+        format!("{name} is not there: rustup toolchain install {name} --profile minimal")
+    }
+}
+
 /// A cargo plugin on crates.io.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tool {
@@ -65,6 +100,21 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_nightly_is_another_toolchain() {
+        assert!(NIGHTLY.is_named_by("rustdoc 1.97.0-nightly (e50aa6fba 2026-05-19)\n"));
+        assert!(!NIGHTLY.is_named_by("rustdoc 1.97.0-nightly (e50aa6fba 2026-05-18)\n"));
+        assert!(!NIGHTLY.is_named_by(""));
+    }
+
+    #[test]
+    fn what_is_missing_is_said_with_what_to_type() {
+        let never = Nightly { name: "nightly-1970-01-01", says: "1969-12-31)" };
+        let error = never.installed().unwrap_err();
+        assert!(error.is::<Lacking>());
+        assert!(error.to_string().contains("rustup toolchain install nightly-1970-01-01 --profile minimal"));
+    }
 
     #[test]
     fn another_version_is_another_tool() {

@@ -34,7 +34,6 @@
 
 mod mount;
 mod server;
-mod shares;
 mod tls;
 mod upgrade;
 

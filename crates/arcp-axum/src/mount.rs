@@ -31,7 +31,7 @@ impl Mount {
     /// Lets pages of this origin in, such as `https://console.example.com`. Compared as a whole, without regard to case.
     #[must_use]
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
-        self.options.allow_origin(origin.into());
+        self.options.origins.allow(origin.into());
         self
     }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arcp_transport_ws::door::{Share, Shares, is_of_one_connection};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -16,28 +17,22 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use crate::shares::{Share, Shares};
 use crate::{TlsPeer, TlsSettings};
 
 /// How many connections may be in HTTP at a time.
 const CONNECTIONS: usize = 1_024;
-/// How many of one address, or a quarter of all.
-const PER_ADDRESS: usize = 256;
 /// The longest head of a request, in bytes. Browsers and proxies stay below 8 KiB; a runtime keeps it until the session is open.
 const MAX_HEAD: usize = 16 << 10;
 /// How long to wait before accepting again when the process has no file descriptor left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// How long requests in progress may take once the server is shutting down.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often it is said that addresses have too many connections.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// What somebody is told who speaks HTTP without TLS where TLS is spoken.
 const PLAINTEXT: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n\
     content-length: 57\r\n\r\nthis port speaks TLS: use wss:// or https:// to reach it\n";
@@ -93,7 +88,7 @@ impl Server {
     /// as one address. Where all clients come through one proxy, they have one address.
     #[must_use]
     pub fn max_connections_per_address(mut self, limit: Option<usize>) -> Self {
-        self.per_address = Some(limit.map(|limit| limit.max(1)));
+        self.per_address = Some(limit);
         self
     }
 
@@ -118,13 +113,12 @@ impl Server {
     /// Connections that speak ARCP are the runtime's: see `Runtime::shutdown`.
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) {
         let slots = Arc::new(Semaphore::new(self.max_connections));
-        let quarter = PER_ADDRESS.min(self.max_connections.div_ceil(4));
-        let per_address = self.per_address.unwrap_or(Some(quarter));
-        let shares = per_address.map(Shares::new);
+        let shares = Shares::new(
+            self.per_address.unwrap_or_else(|| Some(Shares::default_limit(self.max_connections))),
+        );
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let over = CancellationToken::new();
         let cut = over.clone().drop_guard();
-        let mut said: Option<Instant> = None;
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = async {
@@ -137,20 +131,7 @@ impl Server {
             };
             match accepted {
                 Ok((tcp, address)) => {
-                    let share = match &shares {
-                        None => None,
-                        Some(shares) => match shares.take(address.ip()) {
-                            Some(share) => Some(share),
-                            None => {
-                                tracing::debug!(%address, "connection closed: its address has too many");
-                                if said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
-                                    said = Some(Instant::now());
-                                    tracing::warn!(%address, limit = per_address, "an address has as many connections at the door as it may, more are closed");
-                                }
-                                continue;
-                            }
-                        },
-                    };
+                    let Some(share) = shares.admit(address) else { continue };
                     let connection = Connection {
                         tcp,
                         address,
@@ -184,7 +165,7 @@ impl Server {
 struct Connection {
     tcp: TcpStream,
     address: SocketAddr,
-    share: Option<Share>,
+    share: Share,
     tls: Option<TlsAcceptor>,
     handshake_timeout: Duration,
     stopping: CancellationToken,
@@ -246,7 +227,7 @@ async fn shake_hands(tls: TlsAcceptor, mut tcp: TcpStream) -> io::Result<(TlsStr
 async fn serve_http<S>(
     stream: S,
     router: Router,
-    (address, share, tls): (SocketAddr, Option<Share>, Option<TlsPeer>),
+    (address, share, tls): (SocketAddr, Share, Option<TlsPeer>),
     header_timeout: Duration,
     stopping: CancellationToken,
 ) where
@@ -259,9 +240,7 @@ async fn serve_http<S>(
         if let Some(tls) = &tls {
             extensions.insert(tls.clone());
         }
-        if let Some(share) = &share {
-            extensions.insert(share.clone());
-        }
+        extensions.insert(share.clone());
         router.clone().oneshot(request)
     });
     let connection = http1::Builder::new()
@@ -282,10 +261,4 @@ async fn serve_http<S>(
     if let Err(error) = served {
         tracing::debug!(%error, %address, "HTTP connection ended");
     }
-}
-
-/// Whether it was the one connection that failed, and not accepting as such.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use arcp_runtime::proto::TraceContext;
 use arcp_runtime::{Health, Runtime, Visitor};
 use arcp_transport::Peer;
+use arcp_transport_ws::door::{FOREIGN_PAGE, Origins};
 use arcp_transport_ws::{WsConfig, WsTransport, handshake};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequest, Request};
@@ -59,23 +60,18 @@ impl IntoResponse for NoUpgrade {
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) config: WsConfig,
-    pub(crate) origins: Vec<String>,
+    pub(crate) origins: Origins,
 }
 
 impl Options {
     pub(crate) fn new() -> Self {
-        Self { config: WsConfig::server(), origins: Vec::new() }
-    }
-
-    pub(crate) fn allow_origin(&mut self, origin: String) {
-        self.origins.push(origin.trim_end_matches('/').to_owned());
+        Self { config: WsConfig::server(), origins: Origins::default() }
     }
 
     /// Why nobody with such a request may reach the runtime, if it is so.
     pub(crate) fn refusal(&self, headers: &HeaderMap, runtime: &Runtime) -> Option<Response> {
-        if !self.allow(headers) {
-            let refusal = (StatusCode::FORBIDDEN, "this origin is not allowed to reach the runtime\n");
-            return Some(refusal.into_response());
+        if !self.origins.admit(headers) {
+            return Some((StatusCode::FORBIDDEN, format!("{FOREIGN_PAGE}\n")).into_response());
         }
         if !takes_connections(runtime) {
             let retry = [(header::RETRY_AFTER, "5")];
@@ -83,13 +79,6 @@ impl Options {
             return Some(refusal.into_response());
         }
         None
-    }
-
-    fn allow(&self, headers: &HeaderMap) -> bool {
-        headers.get_all(header::ORIGIN).iter().all(|origin| {
-            let origin = origin.to_str();
-            origin.is_ok_and(|origin| self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)))
-        })
     }
 }
 
@@ -113,7 +102,7 @@ impl Upgrade {
     /// `Origin` is refused.
     #[must_use]
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
-        self.options.allow_origin(origin.into());
+        self.options.origins.allow(origin.into());
         self
     }
 
@@ -162,7 +151,8 @@ impl Upgrade {
             match on_upgrade.await {
                 Ok(upgraded) => {
                     let transport = WsTransport::server(TokioIo::new(upgraded), options.config).await;
-                    let trace = trace_of(&parts.headers);
+                    let trace = handshake::trace_headers(&parts.headers)
+                        .and_then(|trace| TraceContext::new(&trace.traceparent, trace.tracestate).ok());
                     let visitor = Visitor::new(peer).with_request(parts).within_trace(trace);
                     let serving = runtime.serve(Box::pin(transport), visitor);
                     drop(runtime); // its owners decide how long it lives, not its clients
@@ -180,14 +170,6 @@ impl fmt::Debug for Upgrade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upgrade").field("peer", &self.peer()).finish_non_exhaustive()
     }
-}
-
-/// Which trace a request belongs to, by the headers of W3C Trace Context: none if it names several. Of several `tracestate`s the
-/// first is enough.
-fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let alone = headers.get_all("traceparent").iter().count() == 1;
-    TraceContext::new(text("traceparent").filter(|_| alone)?, text("tracestate").map(str::to_owned)).ok()
 }
 
 fn takes_connections(runtime: &Runtime) -> bool {

@@ -10,7 +10,7 @@ use arcp_proto::{BearerToken, Features, JobId, TraceContext};
 use arcp_transport::Connector;
 use futures_util::future::BoxFuture;
 
-use crate::driver::{self, Commands, CurrentTrace};
+use crate::driver::{self, Commands, CurrentTrace, Tokens};
 use crate::error::{ConnectError, RequestError};
 use crate::observe::{List, Subscribe};
 use crate::submit::Submit;
@@ -45,7 +45,13 @@ impl Client {
         let identity = Peer { name: "arcp-client".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
         let mut config = Config::new(identity, token.into());
         config.reconnect = Some(Backoff::default());
-        Connect { connector: Arc::new(connector), config, max_result_bytes: MAX_RESULT_BYTES, trace: None }
+        Connect {
+            connector: Arc::new(connector),
+            config,
+            tokens: None,
+            max_result_bytes: MAX_RESULT_BYTES,
+            trace: None,
+        }
     }
 
     /// What the runtime said of itself and of the session: its id, features and agents. After [`State::Renewed`] it is what was
@@ -139,6 +145,7 @@ impl std::fmt::Debug for Client {
 pub struct Connect {
     connector: Arc<dyn Connector>,
     config: Config,
+    tokens: Option<Tokens>,
     max_result_bytes: usize,
     trace: Option<CurrentTrace>,
 }
@@ -182,6 +189,26 @@ impl Connect {
         self
     }
 
+    /// Has a token asked for each time that the connection is made again, in place of the one before: for tokens that expire, as
+    /// JWTs do. A runtime closes the connection that it has let in with one at its end, and the session is then resumed with the
+    /// next. An error is logged and asked about again later, as is an answer that is not there within 30 s. Without this
+    /// the first token is shown again, and a session whose token has expired ends with [`Loss::Refused`] when its connection
+    /// does.
+    ///
+    /// It must be the same principal's: nobody else may resume the session.
+    pub fn renew_token<F, T, E>(mut self, ask: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Into<BearerToken>,
+        E: std::fmt::Display,
+    {
+        self.tokens = Some(Arc::new(move || {
+            let asked = ask();
+            Box::pin(async { asked.await.map(Into::into).map_err(|error| error.to_string()) })
+        }));
+        self
+    }
+
     /// Ends the session when the connection is lost.
     pub fn without_reconnect(mut self) -> Self {
         self.config.reconnect = None;
@@ -204,8 +231,14 @@ impl Connect {
 
     async fn open(self) -> Result<Client, ConnectError> {
         let transport = self.connector.connect().await?;
-        let commands =
-            driver::open(self.connector, transport, self.config, self.max_result_bytes, self.trace).await?;
+        let commands = driver::open(
+            (self.connector, self.tokens),
+            transport,
+            self.config,
+            self.max_result_bytes,
+            self.trace,
+        )
+        .await?;
         Ok(Client { commands })
     }
 }

@@ -24,6 +24,7 @@ use self::commands::{Command, Reply};
 pub(crate) use self::commands::{Commands, CurrentTrace};
 use self::deliveries::Deliveries;
 pub(crate) use self::deliveries::{Delivery, Inbox};
+pub(crate) use self::link::Tokens;
 use self::link::{Happened, Link};
 use crate::client::State;
 use crate::error::{ConnectError, RequestError};
@@ -37,7 +38,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Opens a session over a transport and leaves a task that drives it.
 pub(crate) async fn open(
-    connector: Arc<dyn Connector>,
+    (connector, tokens): (Arc<dyn Connector>, Option<Tokens>),
     transport: BoxTransport,
     config: Config,
     max_result_bytes: usize,
@@ -51,7 +52,7 @@ pub(crate) async fn open(
     let driver = Driver {
         machine: Session::new(config, Box::new(Drawn::from(random))),
         origin: Origin::new(Instant::now().into_std()),
-        link: Link::new(connector, transport),
+        link: Link::new(connector, tokens, transport),
         reader: Reader::default(),
         commands: receiver,
         handles_gone: false,
@@ -205,7 +206,12 @@ impl Driver {
 
     fn handle_link(&mut self, now: Now, happened: Happened) {
         match happened {
-            Happened::Connected => self.machine.handle_connected(now),
+            Happened::Connected(token) => {
+                if let Some(token) = token {
+                    self.machine.set_token(token);
+                }
+                self.machine.handle_connected(now);
+            }
             Happened::NotConnected => self.machine.handle_connect_failed(now),
             Happened::Written => {}
             Happened::Frame(Some(Ok(Frame::Text(text)))) => {

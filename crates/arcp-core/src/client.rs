@@ -16,7 +16,9 @@ mod unreadable;
 use std::collections::VecDeque;
 
 use arcp_proto::session::{Error, Pong};
-use arcp_proto::{ByteString, Envelope, ErrorCode, Features, JobId, Message, MessageId, Payload, SessionId};
+use arcp_proto::{
+    BearerToken, ByteString, Envelope, ErrorCode, Features, JobId, Message, MessageId, Payload, SessionId,
+};
 
 pub use config::{Config, implemented_features};
 pub use event::{Event, JobEnd, Loss, Opened, RequestKey};
@@ -109,6 +111,11 @@ impl Session {
     /// The last number in sequence that has come (§8.3); 0 before the first.
     pub fn last_event_seq(&self) -> u64 {
         self.standing.last_event_seq
+    }
+
+    /// The token of the hellos that follow, in place of the one before: that may no longer be good.
+    pub fn set_token(&mut self, token: BearerToken) {
+        self.config.token = token;
     }
 
     /// The transport is connected: the client introduces itself.

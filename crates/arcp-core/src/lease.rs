@@ -6,6 +6,7 @@ mod authority;
 mod ceiling;
 mod denied;
 mod grants;
+mod meet;
 mod pattern;
 mod purse;
 mod subset;
@@ -18,6 +19,7 @@ pub use authority::{Authority, Delegated, Granted, MAX_CURRENCIES, ModelPolicy, 
 pub use ceiling::Ceiling;
 pub use denied::Denied;
 pub use grants::{BadGrants, Grants, MAX_LEASE_BYTES, MAX_PATTERNS, NotCovered};
+pub use meet::{NotExpressible, intersection};
 pub use pattern::{BadPattern, MAX_PATTERN_BYTES, Pattern};
 pub use subset::covers;
 pub use target::{BadTarget, Kind, MAX_TARGET_BYTES, Target};

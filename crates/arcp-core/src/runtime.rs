@@ -239,6 +239,9 @@ impl Runtime {
     pub fn handle_frame(&mut self, now: Now, connection_key: ConnectionKey, incoming: Incoming) {
         // Whom nothing more is said to, nothing more is done for: a request without an answer helps nobody.
         let connection = self.connections.by_key_mut(connection_key);
+        if connection.as_ref().is_some_and(|connection| connection.has_expired(now)) {
+            return self.expire_token(now, connection_key);
+        }
         let connection = connection.filter(|connection| !connection.is_closing()).map(|connection| {
             connection.heard = now.monotonic;
             &connection.phase
@@ -308,6 +311,9 @@ impl Runtime {
         if let Some(beat) = connection.beat {
             self.timers.clear(beat, Timer::Heartbeat(connection_key));
         }
+        if let Some((at, _)) = connection.expires {
+            self.timers.clear(at, Timer::Token(connection_key));
+        }
         if let Some(session) = connection.session() {
             self.disconnect_session(now, session, connection_key);
         }
@@ -319,6 +325,7 @@ impl Runtime {
             match timer {
                 Timer::Handshake(connection) => self.handshake_is_late(now, connection),
                 Timer::Heartbeat(connection) => self.heartbeat(now, connection),
+                Timer::Token(connection) => self.expire_token(now, connection),
                 Timer::Pause(connection) => self.connections.wake(connection, &mut self.events),
                 Timer::ResumeWindow(session) => self.window_is_over(now, session),
                 Timer::OldToken(session) => self.drop_old_token(session, Some(now.monotonic)),

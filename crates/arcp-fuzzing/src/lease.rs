@@ -1,6 +1,6 @@
-//! Patterns of leases: what they match, and which of them cover others.
+//! Patterns of leases: what they match, which of them cover others, and what two of them allow both.
 
-use arcp_core::lease::{Pattern, Target, covers};
+use arcp_core::lease::{Pattern, Target, covers, intersection};
 
 use crate::naive;
 
@@ -54,5 +54,12 @@ pub fn lease_subset(data: &[u8]) {
     let Ok(target) = Target::parse(capability, target) else { return };
     if child.matches(&target) && covered {
         assert!(parent.matches(&target), "{parent:?} covers {child:?}, but does not match {target:?}");
+    }
+    if let Ok(left) = intersection(&parent, &child) {
+        let (is_left, by_both) = (
+            left.iter().any(|pattern| pattern.matches(&target)),
+            parent.matches(&target) && child.matches(&target),
+        );
+        assert_eq!(is_left, by_both, "{parent:?} and {child:?} are {left:?}, of {target:?}");
     }
 }

@@ -1,8 +1,8 @@
 //! What a token must claim, and whom it makes of its holder. The time is an argument.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use arcp_runtime::proto::Lease;
+use arcp_runtime::proto::{Lease, Timestamp};
 use arcp_runtime::{Caller, Ceiling, Principal};
 use serde_json::{Map, Value};
 
@@ -41,7 +41,7 @@ impl Rules {
 
     /// Who holds a token with these claims, `now` seconds after 1970.
     pub(crate) fn caller(&self, claims: &Map<String, Value>, now: f64) -> Result<Caller, Refusal> {
-        self.check_time(claims, now)?;
+        let expires_at = self.check_time(claims, now)?;
         if text(claims, "iss")? != self.issuer {
             return Err(Refusal::Issuer);
         }
@@ -50,24 +50,28 @@ impl Rules {
             return Err(Refusal::Audience);
         }
         self.check_scopes(claims)?;
-        let caller = Caller::new(self.principal(claims)?);
+        let mut caller = Caller::new(self.principal(claims)?);
+        caller.expires_at = expires_at;
         Ok(match self.ceiling(claims)? {
             Some(ceiling) => caller.with_ceiling(ceiling),
             None => caller,
         })
     }
 
-    fn check_time(&self, claims: &Map<String, Value>, now: f64) -> Result<(), Refusal> {
+    /// The moment from which on the token is refused; `None` if it is too far away to be written down.
+    fn check_time(&self, claims: &Map<String, Value>, now: f64) -> Result<Option<Timestamp>, Refusal> {
         let skew = self.skew.as_secs_f64();
         let time =
             |name: &str| claims.get(name).map(|time| time.as_f64().ok_or_else(|| wrong(name))).transpose();
-        if time("exp")?.ok_or_else(|| wrong("exp"))? + skew <= now {
+        let end = time("exp")?.ok_or_else(|| wrong("exp"))? + skew;
+        if end <= now {
             return Err(Refusal::Expired);
         }
         if time("nbf")?.is_some_and(|from| from - skew > now) {
             return Err(Refusal::Early);
         }
-        Ok(())
+        let end = Duration::try_from_secs_f64(end).ok();
+        Ok(end.and_then(|end| SystemTime::UNIX_EPOCH.checked_add(end)).map(Timestamp::from))
     }
 
     fn check_scopes(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
@@ -200,6 +204,14 @@ mod tests {
         let strict = Rules { skew: Duration::ZERO, ..rules() };
         assert_eq!(caller(&strict, json!({ "exp": NOW })), Err(Refusal::Expired));
         assert!(caller(&strict, json!({ "exp": NOW + 1.0 })).is_ok());
+    }
+
+    #[test]
+    fn a_caller_is_let_in_until_the_skew_after_the_end() {
+        let until = |exp: Value| rules().caller(&claims(&json!({ "exp": exp })), NOW).unwrap().expires_at;
+        assert_eq!(until(json!(NOW + 60.0)), Some(Timestamp::from_millis((NOW as i64 + 90) * 1_000)));
+        assert_eq!(until(json!(NOW + 0.25)), Some(Timestamp::from_millis(NOW as i64 * 1_000 + 30_250)));
+        assert_eq!(until(json!(1e300)), None);
     }
 
     #[test]

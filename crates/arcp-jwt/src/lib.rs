@@ -40,8 +40,8 @@
 //! | `arcp_lease`, or [another claim](Builder::lease_claim) | a lease, if it is there |
 //!
 //! Keys that a token brings along or points to (`jwk`, `jku`, `x5c`, `x5u`) are not looked at, and a token of more than 16 KiB is
-//! not read. It is checked in every handshake, and so also when a session is resumed, and not in between: a session that is
-//! open outlives its token.
+//! not read. It is checked in every handshake, and so also when a session is resumed. At `exp`, and the skew after it, a connection
+//! that was let in with it is closed; its session can be resumed with another token of the same principal, and its jobs run on.
 //!
 //! # A token can cap what a job may ask for
 //!
@@ -51,8 +51,9 @@
 //! { "sub": "ci", "arcp_lease": { "fs.read": ["/srv/build/**"], "cost.budget": ["USD:5.00"] } }
 //! ```
 //!
-//! The effective lease of a job is the intersection of what is asked for and this, never silently more. A pattern that is not proven
-//! to be covered is refused with `PERMISSION_DENIED`, which names it. Of money a job is given the smaller amount of each
+//! The effective lease of a job is the intersection of what is asked for and this, never silently more: who asks for `/srv/**` is given
+//! `/srv/build/**`. A pattern of which nothing is left, or nothing that can be written as patterns, is refused with
+//! `PERMISSION_DENIED`, which names it. Of money a job is given the smaller amount of each
 //! currency, also if it asks for none, and of models those of the token, if it does not say which. The acceptance tells what it
 //! has been given. A token without `cost.budget` in it does not bound money, and one without `model.use` not models; the other
 //! capabilities must be named. It bounds each job, not all of them together.

@@ -18,8 +18,9 @@ use crate::visitor::Visitor;
 pub trait Authenticator: Send + Sync + 'static {
     /// The principal that `token` stands for, which may be `principal.into()`, with a bound on what it may ask for or without.
     ///
-    /// It is asked for each handshake, and so whenever a session is resumed; the bound is that of the last one. A token that
-    /// is no longer good ends nothing that is open.
+    /// It is asked for each handshake, and so whenever a session is resumed; the bound is that of the last one. With
+    /// [`Caller::until`] the answer is good until a moment, at which the connection is closed with `UNAUTHENTICATED`: the session can
+    /// be resumed with another token, and its jobs run on. Without it, a token that is no longer good ends nothing that is open.
     ///
     /// # Errors
     /// [`AuthenticationError::Invalid`] refuses with `UNAUTHENTICATED`; [`AuthenticationError::Unavailable`] with

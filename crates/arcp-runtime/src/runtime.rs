@@ -117,13 +117,13 @@ impl Runtime {
         loop {
             let stopped = health.wait_for(|health| matches!(health, Health::Stopping | Health::Failed));
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = listener.accept_arrival() => accepted,
                 _ = stopped => return Ok(()),
             };
-            let (transport, peer) = accepted?;
-            tracing::debug!(?peer, "connection accepted");
+            let (transport, visitor) = Visitor::arrived(accepted?);
+            tracing::debug!(peer = ?visitor.peer(), "connection accepted");
             let driver = Arc::clone(&self.0.driver);
-            self.0.driver.tasks().spawn(connection::serve(driver, transport, peer.into()));
+            self.0.driver.tasks().spawn(connection::serve(driver, transport, visitor));
         }
     }
 

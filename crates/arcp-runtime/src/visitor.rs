@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arcp_proto::TraceContext;
-use arcp_transport::Peer;
+use arcp_transport::{Arrival, BoxTransport, Peer};
 
 /// A connection that has not been authenticated: its peer, and what it came with, such as the request that asked for it.
 ///
@@ -25,17 +25,24 @@ impl Visitor {
         Self { peer, request: None, trace: None }
     }
 
-    /// Somebody who came with a request. `arcp-axum` gives the `http::request::Parts` of the upgrade.
+    /// Somebody who came with a request. `arcp-axum` and `WsListener` give the `http::request::Parts` of the upgrade.
     #[must_use]
     pub fn with_request<T: Send + Sync + 'static>(self, request: T) -> Self {
         Self { request: Some(Arc::new(request)), ..self }
     }
 
     /// Somebody who came within a trace (§11), as the headers of a request say: the span of a session that is opened belongs to that.
-    /// Jobs are in the traces that they are submitted in. `arcp-axum` reads the headers.
+    /// Jobs are in the traces that they are submitted in. `arcp-axum` and `WsListener` read the headers.
     #[must_use]
     pub fn within_trace(self, trace: impl Into<Option<TraceContext>>) -> Self {
         Self { trace: trace.into(), ..self }
+    }
+
+    /// Who has arrived at a listener, and over which link.
+    pub(crate) fn arrived(arrival: Arrival) -> (BoxTransport, Self) {
+        let Arrival { link, peer, request, trace, .. } = arrival;
+        let trace = trace.and_then(|trace| TraceContext::new(&trace.traceparent, trace.tracestate).ok());
+        (link, Self { peer, request, trace })
     }
 
     /// The trace that the connection was asked for in.

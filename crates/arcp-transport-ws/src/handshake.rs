@@ -24,6 +24,7 @@
 //! assert_eq!(refused.status(), StatusCode::UPGRADE_REQUIRED);
 //! ```
 
+use arcp_transport::TraceHeaders;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -140,6 +141,14 @@ impl Refusal {
         }
         response
     }
+}
+
+/// Which trace a request belongs to, by the headers of W3C Trace Context: none if it names several. Of several `tracestate`s the
+/// first is enough. Whether they are good is not looked at.
+pub fn trace_headers(headers: &HeaderMap) -> Option<TraceHeaders> {
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    let traceparent = only(headers, HeaderName::from_static("traceparent")).and_then(text)?;
+    Some(TraceHeaders { traceparent, tracestate: headers.get("tracestate").and_then(text) })
 }
 
 fn subprotocol(headers: &HeaderMap) -> Option<&'static str> {

@@ -46,6 +46,8 @@
 mod config;
 mod connector;
 #[cfg(feature = "server")]
+pub mod door;
+#[cfg(feature = "server")]
 pub mod handshake;
 #[cfg(feature = "server")]
 mod listener;

@@ -46,5 +46,5 @@ mod transport;
 pub use connect::{ConnectError, Connector, UrlProblem};
 pub use error::{BoxError, TransportError};
 pub use frame::{CloseCode, CloseFrame, Frame};
-pub use listen::{Listener, Peer};
+pub use listen::{Arrival, Listener, Peer, TraceHeaders};
 pub use transport::{BoxFuture, BoxTransport, Transport};

@@ -20,6 +20,7 @@ use arcp_runtime::{
     Visitor,
 };
 use arcp_testing::{FixtureGateway, with_fixtures};
+use arcp_transport_ws::WsListener;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
@@ -296,6 +297,59 @@ async fn who_has_said_nothing_over_a_websocket_counts_and_who_has_a_session_does
     for session in &mut sessions {
         session.is_alive().await;
     }
+}
+
+/// The same for a runtime that has its port to itself.
+#[tokio::test]
+async fn at_a_listener_too_who_has_a_session_does_not_count() {
+    let (runtime, _stage) = runtime(Limits::default());
+    let listener = WsListener::bind("127.0.0.1:0", "/arcp").await.unwrap().with_max_per_address(Some(2));
+    let address = listener.local_addr();
+    tokio::spawn(async move { runtime.serve_all(listener).await });
+    let mut sessions = Vec::new();
+    for _ in 0..5 {
+        sessions.push(Raw::open(address, "alice").await.0);
+    }
+    let mut silent = Raw::connect(address).await;
+    let idle = TcpStream::connect(address).await.unwrap();
+    assert!(is_closed(&mut TcpStream::connect(address).await.unwrap()).await);
+    silent.say("session.hello", hello(&token("bob"))).await;
+    silent.receive_type("session.welcome").await;
+    sessions.extend([silent, Raw::connect(address).await]);
+    assert!(is_closed(&mut TcpStream::connect(address).await.unwrap()).await);
+    drop(idle);
+    sessions.pop();
+    for session in &mut sessions {
+        session.is_alive().await;
+    }
+}
+
+/// Without anything in front: an authenticator sees the request as it came.
+#[tokio::test]
+async fn at_a_listener_too_requests_are_shown_to_authenticators() {
+    struct Named;
+    impl Authenticator for Named {
+        async fn authenticate(&self, _: &BearerToken) -> Result<Caller, AuthenticationError> {
+            Err(AuthenticationError::Invalid)
+        }
+
+        async fn authenticate_visitor(
+            &self,
+            _: &BearerToken,
+            visitor: &Visitor,
+        ) -> Result<Caller, AuthenticationError> {
+            let name = visitor.request::<Parts>().and_then(|request| request.headers.get("x-name"));
+            let name = name.and_then(|name| name.to_str().ok()).ok_or(AuthenticationError::Invalid)?;
+            Ok(Principal::new(name).into())
+        }
+    }
+    let runtime = with_fixtures(Runtime::builder().authenticator(Named)).build().unwrap();
+    let listener = WsListener::bind("127.0.0.1:0", "/arcp").await.unwrap();
+    let address = listener.local_addr();
+    tokio::spawn(async move { runtime.serve_all(listener).await });
+    let client = Client::connect(connector(address, "", Some(("x-name", "ada"))), "any").await.unwrap();
+    assert_eq!(whoami(&client).await, "ada");
+    assert!(Client::connect(connector(address, "", None), "any").await.is_err());
 }
 
 #[tokio::test]

@@ -73,7 +73,9 @@ fn a_jwt_lets_its_principal_in_beside_those_with_tokens() {
     assert_eq!(carol["lease"], json!({ "fs.read": ["/data/x"], "cost.budget": ["USD:1"] }));
     assert_eq!(told(&whoami(&serving, "s3cret", &[]))["principal"], "alice");
 
-    let output = whoami(&serving, &token, &["--lease", r#"{"fs.read":["/**"]}"#]);
+    let carol = told(&whoami(&serving, &token, &["--lease", r#"{"fs.read":["/*/x"]}"#]));
+    assert_eq!(carol["lease"]["fs.read"], json!(["/data/x"]), "what is left of it");
+    let output = whoami(&serving, &token, &["--lease", r#"{"fs.read":["/etc/**"]}"#]);
     assert!(text(&output.stderr).contains("PERMISSION_DENIED"), "{}", text(&output.stderr));
     assert!(!output.status.success());
 }

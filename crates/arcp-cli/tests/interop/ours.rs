@@ -17,7 +17,7 @@ fn arcp() -> Command {
     command
 }
 
-fn serve(more: &[&str]) -> (Running, String) {
+pub(crate) fn serve(more: &[&str]) -> (Running, String) {
     let mut command = arcp();
     command.args([
         "serve",

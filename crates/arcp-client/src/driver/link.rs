@@ -8,17 +8,25 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use arcp_core::client::Transmit;
+use arcp_proto::BearerToken;
 use arcp_transport::{BoxTransport, CloseCode, CloseFrame, ConnectError, Connector, Frame, TransportError};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
 
 /// Frames that wait to be written; beyond it nothing is read, so that no peer makes us answer without end.
 const UNWRITTEN: usize = 256;
+/// How long whoever has the tokens may take; then it is asked again later.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the peer has to take its leave once the connection is being closed.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Asks whoever has them for a token; what went wrong is said in words.
+pub(crate) type Tokens = Arc<dyn Fn() -> BoxFuture<'static, Result<BearerToken, String>> + Send + Sync>;
+
 pub(super) struct Link {
     connector: Arc<dyn Connector>,
+    /// Where tokens come from after the first.
+    tokens: Option<Tokens>,
     state: State,
     out: VecDeque<Transmit>,
     unflushed: bool,
@@ -26,14 +34,28 @@ pub(super) struct Link {
 
 enum State {
     Up(BoxTransport),
-    Dialing(BoxFuture<'static, Result<BoxTransport, ConnectError>>),
+    Dialing(BoxFuture<'static, Result<Dialed, NotDialed>>),
     Down,
+}
+
+/// A new connection, with the token to introduce oneself with if that is another one.
+type Dialed = (BoxTransport, Option<BearerToken>);
+
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+enum NotDialed {
+    #[error("runtime cannot be reached: {0}")]
+    Transport(#[from] ConnectError),
+    #[error("no token is to be had: {0}")]
+    Token(String),
+    #[error("no token was there within {TOKEN_TIMEOUT:?}")]
+    LateToken,
 }
 
 /// Something that has happened to the link.
 pub(super) enum Happened {
-    /// A new connection is there.
-    Connected,
+    /// A new connection is there, and perhaps a new token.
+    Connected(Option<BearerToken>),
     /// A new connection could not be made.
     NotConnected,
     /// A frame, an error, or the end.
@@ -43,8 +65,12 @@ pub(super) enum Happened {
 }
 
 impl Link {
-    pub(super) fn new(connector: Arc<dyn Connector>, transport: BoxTransport) -> Self {
-        Self { connector, state: State::Up(transport), out: VecDeque::new(), unflushed: false }
+    pub(super) fn new(
+        connector: Arc<dyn Connector>,
+        tokens: Option<Tokens>,
+        transport: BoxTransport,
+    ) -> Self {
+        Self { connector, tokens, state: State::Up(transport), out: VecDeque::new(), unflushed: false }
     }
 
     pub(super) fn send(&mut self, transmit: Transmit) {
@@ -54,8 +80,18 @@ impl Link {
     /// Makes a new connection. The old one, if it still is, is left.
     pub(super) fn dial(&mut self) {
         self.leave();
-        let connector = Arc::clone(&self.connector);
-        self.state = State::Dialing(async move { connector.connect().await }.boxed());
+        let (connector, tokens) = (Arc::clone(&self.connector), self.tokens.clone());
+        let dialing = async move {
+            let token = match tokens {
+                Some(ask) => {
+                    let token = tokio::time::timeout(TOKEN_TIMEOUT, ask()).await;
+                    Some(token.map_err(|_| NotDialed::LateToken)?.map_err(NotDialed::Token)?)
+                }
+                None => None,
+            };
+            Ok((connector.connect().await?, token))
+        };
+        self.state = State::Dialing(dialing.boxed());
     }
 
     /// Leaves the connection: what is still to be written has a little time, out of anybody's way.
@@ -80,12 +116,12 @@ impl Link {
         match &mut self.state {
             State::Down => Poll::Pending,
             State::Dialing(dialing) => match ready!(dialing.poll_unpin(cx)) {
-                Ok(transport) => {
+                Ok((transport, token)) => {
                     self.state = State::Up(transport);
-                    Poll::Ready(Happened::Connected)
+                    Poll::Ready(Happened::Connected(token))
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "runtime cannot be reached");
+                    tracing::debug!(%error, "connection cannot be made again");
                     self.state = State::Down;
                     Poll::Ready(Happened::NotConnected)
                 }

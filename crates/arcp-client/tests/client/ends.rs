@@ -1,7 +1,11 @@
 //! How sessions end: by whom, in what order, and who is told.
 
-use arcp_client::{JobError, Loss, RequestError};
-use arcp_transport::{CloseCode, Frame, Listener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arcp_client::{JobError, Loss, RequestError, State};
+use arcp_transport::memory::MemoryListener;
+use arcp_transport::{BoxTransport, CloseCode, Frame, Listener};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
 
@@ -132,4 +136,85 @@ async fn a_close_comes_back_even_if_nothing_is_read_or_answered() {
     assert!(matches!(other.submit("agent").await, Err(RequestError::SessionEnded(Loss::Closed))));
     other.close().await;
     drop(host);
+}
+
+/// The next link of a client, and the token that it says hello with.
+async fn hello(listener: &mut MemoryListener) -> (BoxTransport, Value) {
+    let (mut link, _) = listener.accept().await.unwrap();
+    let Some(Ok(Frame::Text(text))) = link.next().await else { panic!("a client says hello") };
+    let hello: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(hello["type"], "session.hello");
+    (link, hello["payload"]["auth"]["token"].clone())
+}
+
+async fn say(link: &mut BoxTransport, kind: &str, payload: Value) {
+    let envelope =
+        json!({ "arcp": "1.1", "id": "h", "type": kind, "session_id": "sess_1", "payload": payload });
+    link.send(Frame::text(envelope.to_string())).await.unwrap();
+}
+
+async fn welcome(link: &mut BoxTransport) {
+    say(link, "session.welcome", json!({ "resume_token": "rt_1", "resume_window_sec": 600 })).await;
+}
+
+/// What a runtime does when a token expires, and when one is not good.
+async fn turn_away(mut link: BoxTransport) {
+    let error = json!({ "code": "UNAUTHENTICATED", "message": "token has expired", "retryable": false });
+    say(&mut link, "session.error", error).await;
+    link.send(Frame::close(CloseCode::POLICY_VIOLATION, "")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_expires_is_shown_once_more_and_then_the_session_is_over() {
+    let (connect, mut listener) = connect();
+    let (client, link) = tokio::join!(connect, async {
+        let (mut link, _) = hello(&mut listener).await;
+        welcome(&mut link).await;
+        link
+    });
+    let client = client.unwrap();
+    // What waits for an answer is not what was refused.
+    let mut submitting = Box::pin(client.submit("agent").into_future());
+    assert!(submitting.as_mut().now_or_never().is_none());
+    turn_away(link).await;
+    let mut state = client.state();
+    let (again, _) =
+        tokio::join!(hello(&mut listener), state.wait_for(|state| *state == State::Reconnecting));
+    assert_eq!(again.1, "t");
+    turn_away(again.0).await;
+    state.wait_for(|state| *state == State::Ended(Loss::Refused)).await.unwrap();
+    assert!(matches!(submitting.await, Err(RequestError::SessionEnded(Loss::Refused))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_asked_for_whenever_the_connection_is_made_again() {
+    let (connect, mut listener) = connect();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let connect = connect.renew_token(move || {
+        let count = count.fetch_add(1, Ordering::Relaxed);
+        async move {
+            match count {
+                0 => Err("the issuer is away"),
+                1 => std::future::pending().await, // it is not waited for without end
+                _ => Ok(format!("t{count}")),
+            }
+        }
+    });
+    let (client, link) = tokio::join!(connect, async {
+        let (mut link, token) = hello(&mut listener).await;
+        assert_eq!(token, "t", "the first is the one that was given");
+        welcome(&mut link).await;
+        link
+    });
+    let client = client.unwrap();
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+    let mut submitting = Box::pin(client.submit("agent").into_future());
+    assert!(submitting.as_mut().now_or_never().is_none());
+    settle().await;
+    turn_away(link).await;
+    let (mut link, token) = hello(&mut listener).await;
+    assert_eq!((token, asked.load(Ordering::Relaxed)), (json!("t2"), 3));
+    welcome(&mut link).await;
+    client.state().wait_for(|state| *state == State::Connected).await.unwrap();
 }

@@ -254,7 +254,9 @@ impl Requests {
     ) -> Option<Option<RequestKey>> {
         let about_job = job_id.and_then(|job_id| self.take_cancel(job_id));
         // Either it would have named the request, or it speaks of the connection: it is about none of them.
-        if about_job.is_none() && (self.names_refusals || *code == ErrorCode::HeartbeatLost) {
+        if about_job.is_none()
+            && (self.names_refusals || matches!(code, ErrorCode::HeartbeatLost | ErrorCode::Unauthenticated))
+        {
             return None;
         }
         let of_submit = matches!(

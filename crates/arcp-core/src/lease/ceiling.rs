@@ -8,9 +8,9 @@ use super::grants::Grants;
 
 /// The most that a job may be granted, as a lease.
 ///
-/// What a job is given is the intersection of what was asked for and this. Where that is a lease again it is computed: the smaller
-/// amount of each currency, the models here for who asked for any. Of two patterns it need not be one, so a pattern that is not
-/// proven to be covered by one here is refused.
+/// What a job is given is the intersection of what was asked for and this: of patterns the [`intersection`](super::intersection)
+/// with each one here, the smaller amount of each currency, the models here for who asked for any. A pattern of which nothing would be
+/// left is refused, and so is one for which what is left cannot be written as patterns.
 ///
 /// ```
 /// use arcp_core::lease::{Ceiling, ModelPolicy};
@@ -24,7 +24,10 @@ use super::grants::Grants;
 /// assert_eq!(given.patterns("fs.read"), ["/data/reports/*"]);
 /// assert_eq!(given.patterns("cost.budget"), ["USD:5"]);
 ///
-/// let denied = ceiling.cap(&Lease::empty().grant("fs.read", "/**"), ModelPolicy::Optional).unwrap_err();
+/// let given = ceiling.cap(&Lease::empty().grant("fs.read", "/*/reports/**"), ModelPolicy::Optional).unwrap();
+/// assert_eq!(given.patterns("fs.read"), ["/data/reports/**"]);
+///
+/// let denied = ceiling.cap(&Lease::empty().grant("fs.read", "/etc/*"), ModelPolicy::Optional).unwrap_err();
 /// assert_eq!(denied.code().as_str(), "PERMISSION_DENIED");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,13 +50,16 @@ impl Ceiling {
     /// What a job is given that asks for `lease`: that, or less.
     ///
     /// # Errors
-    /// [`Denied::Ceiling`] names the first pattern that is not covered; [`Denied::Invalid`] what is no lease.
+    /// [`Denied::Ceiling`] names the first pattern of which nothing is left, or nothing that can be written down, or too much;
+    /// [`Denied::Invalid`] what is no lease.
     pub fn cap(&self, lease: &Lease, models: ModelPolicy) -> Result<Lease, Denied> {
         let (asked, budget) = parse(lease)?;
         let mut given = lease.clone();
         let any_model = models == ModelPolicy::Optional && !self.grants.names(namespace::MODEL_USE);
         let asked = if any_model { &asked.without(namespace::MODEL_USE) } else { &asked };
-        self.grants.covers(asked).map_err(|missing| Denied::Ceiling(missing.to_string()))?;
+        for (capability, patterns) in asked.narrowed(&self.grants)? {
+            given = given.with(capability, patterns);
+        }
         let asks_any = models == ModelPolicy::Optional && !lease.names(namespace::MODEL_USE);
         if asks_any && !any_model {
             let models = self.grants.patterns(namespace::MODEL_USE).iter().map(ToString::to_string);
@@ -92,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_given_as_they_are_asked_for_or_refused_by_name() {
+    fn patterns_are_given_as_far_as_they_go_or_refused_by_name() {
         let ceiling = json!({ "fs.read": ["/a/**", "/b/*"], "tool.call": ["search.*"] });
         let cap = |asked| cap(ceiling.clone(), asked, ModelPolicy::Optional);
         for asked in [
@@ -103,14 +109,43 @@ mod tests {
         ] {
             assert_eq!(cap(asked.clone()), Ok(asked));
         }
+        for (asked, given) in [
+            (json!({ "fs.read": ["/**"] }), json!({ "fs.read": ["/a/**", "/b/*"] })),
+            (json!({ "fs.read": ["/b/**", "/a/./x"] }), json!({ "fs.read": ["/a/x", "/b/*"] })),
+            // What is given already is not given twice, nor what a wider pattern covers.
+            (json!({ "fs.read": ["/b/c", "/b/**", "/**/c"] }), json!({ "fs.read": ["/b/*", "/a/**/c"] })),
+            (json!({ "fs.read": ["/*/*"] }), json!({ "fs.read": ["/a/*", "/b/*"] })),
+            (
+                json!({ "tool.call": ["*.web"], "fs.read": ["/a"] }),
+                json!({ "tool.call": ["search.web", "search.*.web"], "fs.read": ["/a"] }),
+            ),
+        ] {
+            assert_eq!(cap(asked), Ok(given));
+        }
         for (asked, place) in [
-            (json!({ "fs.read": ["/a/x", "/**"] }), "[\"fs.read\"][1]"),
-            (json!({ "fs.read": ["/b/**"] }), "[\"fs.read\"][0]"),
+            (json!({ "fs.read": ["/a/x", "/c/**"] }), "[\"fs.read\"][1]: nothing of it is allowed"),
+            (json!({ "fs.read": ["/b"] }), "[\"fs.read\"][0]"),
+            (
+                json!({ "fs.read": ["/**/y**z"] }),
+                "[\"fs.read\"][0]: what both patterns allow cannot be written",
+            ),
             (json!({ "fs.write": ["/a/x"] }), "[\"fs.write\"][0]"),
             (json!({ "x-vendor.acme.thing": ["x"] }), "[\"x-vendor.acme.thing\"][0]"),
         ] {
             assert!(cap(asked).unwrap_err().contains(place), "{place}");
         }
+    }
+
+    #[test]
+    fn what_is_left_is_no_more_than_a_lease_may_have() {
+        let names = |count: u8, letter: char| -> Vec<String> {
+            (0..count).map(|number| format!("{letter}{number:03}*")).collect()
+        };
+        let ends: Vec<String> = (0..40).map(|number| format!("*{number:03}z")).collect();
+        let asked = json!({ "tool.call": ends });
+        assert!(cap(json!({ "tool.call": names(2, 'a') }), asked.clone(), ModelPolicy::Optional).is_ok());
+        let error = cap(json!({ "tool.call": names(40, 'a') }), asked, ModelPolicy::Optional).unwrap_err();
+        assert!(error.contains("too many patterns"), "{error}");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! The patterns of one lease, read once: what they allow, and which other lease they cover (§9.3, §9.4).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use arcp_proto::{Lease, namespace};
 
+use super::denied::Denied;
+use super::meet::Meeting;
 use super::pattern::{BadPattern, Pattern};
 use super::subset::covers_within;
 use super::target::{Kind, Target};
@@ -15,7 +18,7 @@ pub const MAX_PATTERNS: usize = 1_024;
 pub const MAX_LEASE_BYTES: usize = 65_536;
 
 /// How many pairs of steps are looked at to prove that a lease covers another.
-const MAX_EFFORT: usize = 1 << 25;
+pub(super) const MAX_EFFORT: usize = 1 << 25;
 
 /// A lease with patterns that cannot be enforced.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -125,6 +128,53 @@ impl Grants {
         let mut grants = self.0.clone();
         grants.remove(capability);
         Self(grants)
+    }
+
+    /// What is left of the patterns here below a ceiling, of each capability of which that is not what there was.
+    ///
+    /// # Errors
+    /// Names the first pattern of which nothing is left, or nothing that can be written down.
+    pub(super) fn narrowed(&self, ceiling: &Self) -> Result<Vec<(&str, Vec<String>)>, Denied> {
+        let mut meeting = Meeting::new();
+        let mut narrowed = Vec::new();
+        let (mut count, mut bytes) = (0, 0);
+        for (capability, asked) in &self.0 {
+            let most = ceiling.patterns(capability);
+            let is_free = |pattern: &Pattern, meeting: &mut Meeting| {
+                most.contains(pattern) || most.iter().any(|most| meeting.covers(most, pattern))
+            };
+            let free: Vec<bool> = asked.iter().map(|pattern| is_free(pattern, &mut meeting)).collect();
+            // First what is given as it is asked for, so that nothing of it is given twice.
+            let as_is = asked.iter().zip(&free).filter(|(_, free)| **free);
+            let mut given: Vec<Pattern> = as_is.map(|(pattern, _)| pattern.clone()).collect();
+            for (index, pattern) in asked.iter().enumerate().filter(|(index, _)| !free[*index]) {
+                let refused =
+                    |why: &dyn fmt::Display| Denied::Ceiling(format!("[{capability:?}][{index}]: {why}"));
+                let mut nothing = true;
+                for most in most {
+                    let both = meeting.of(most, pattern).map_err(|error| refused(&error))?;
+                    nothing &= both.is_empty();
+                    for both in both {
+                        meeting.add(&mut given, both);
+                    }
+                }
+                if nothing {
+                    return Err(refused(&"nothing of it is allowed"));
+                }
+                let size = given.iter().map(|pattern| pattern.canonical().len()).sum::<usize>();
+                if count + given.len() > MAX_PATTERNS || bytes + size > MAX_LEASE_BYTES {
+                    return Err(refused(
+                        &"what is allowed of it and of those before it is too many patterns",
+                    ));
+                }
+            }
+            count += given.len();
+            bytes += given.iter().map(|pattern| pattern.canonical().len()).sum::<usize>();
+            if free.contains(&false) {
+                narrowed.push((&**capability, given.iter().map(ToString::to_string).collect()));
+            }
+        }
+        Ok(narrowed)
     }
 
     fn covers_within(&self, child: &Self, mut effort: usize) -> Result<(), NotCovered> {

@@ -95,7 +95,11 @@ impl Pattern {
     /// # Errors
     /// Says what is wrong, without repeating the pattern.
     pub fn parse(capability: &str, text: &str) -> Result<Self, BadPattern> {
-        let kind = Kind::of(capability).ok_or(BadTarget::Capability)?;
+        Self::read(Kind::of(capability).ok_or(BadTarget::Capability)?, text)
+    }
+
+    /// Reads a pattern of a kind.
+    pub(super) fn read(kind: Kind, text: &str) -> Result<Self, BadPattern> {
         if text.len() > MAX_PATTERN_BYTES {
             return Err(BadPattern::TooLong);
         }

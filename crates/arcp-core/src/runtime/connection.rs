@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use arcp_proto::session::{Peer, Resume};
-use arcp_proto::{Features, MessageId, TraceContext};
+use arcp_proto::{Features, MessageId, Timestamp, TraceContext};
 
 use super::{Close, Limits, SessionKey, Transmit};
 use crate::quirks::KnownPeer;
-use crate::time::Instant;
+use crate::time::{Instant, Now};
 
 pub(super) struct Connection {
     pub(super) phase: Phase,
@@ -48,6 +48,8 @@ pub(super) struct Connection {
     pub(super) said: Instant,
     /// When its next heartbeat is due, if it has any.
     pub(super) beat: Option<Instant>,
+    /// When the token that it was let in with is no longer good, if ever.
+    pub(super) expires: Option<(Instant, Timestamp)>,
 }
 
 /// What to send as soon as its batch is committed.
@@ -106,6 +108,7 @@ impl Connection {
             heard: now,
             said: now,
             beat: None,
+            expires: None,
         }
     }
 
@@ -132,6 +135,12 @@ impl Connection {
         let answer = self.answers.remove(place)?;
         self.answer_bytes -= answer.transmit.bytes();
         Some(answer.transmit)
+    }
+
+    /// Whether the token that it was let in with is no longer good. A machine that has slept may have only one of its clocks know of
+    /// it.
+    pub(super) fn has_expired(&self, now: Now) -> bool {
+        self.expires.is_some_and(|(timer, at)| timer <= now.monotonic || at <= now.wall)
     }
 
     /// Whether its close is decided, be it that something has still to be sent before.

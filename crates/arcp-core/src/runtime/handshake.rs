@@ -11,6 +11,7 @@ use super::session::Session;
 use super::timers::Timer;
 use super::{Close, ConnectionKey, Event, Refused, Runtime, SessionKey, TracedSession, Write};
 use crate::incoming::{Incoming, Received};
+use crate::lease::CENTURY;
 use crate::principal::{Caller, Principal};
 use crate::quirks;
 use crate::time::Now;
@@ -92,9 +93,12 @@ impl Runtime {
         &mut self,
         now: Now,
         connection_key: ConnectionKey,
-        Caller { principal, ceiling }: Caller,
+        Caller { principal, ceiling, expires_at }: Caller,
         introduction: Introduction,
     ) -> Result<(), Refusal> {
+        if expires_at.is_some_and(|at| at <= now.wall) {
+            return Err(refusal(ErrorCode::Unauthenticated, AuthenticationError::Invalid.to_string()));
+        }
         if self.store_is_full {
             return Err(refusal(ErrorCode::InternalError, NO_ROOM));
         }
@@ -113,6 +117,11 @@ impl Runtime {
             self.handshaking.remove(&connection_key);
             let deadline = connection.handshake_deadline;
             self.timers.clear(deadline, Timer::Handshake(connection_key));
+            if let Some(at) = expires_at {
+                let timer = now.monotonic + at.saturating_since(now.wall).min(CENTURY);
+                connection.expires = Some((timer, at));
+                self.timers.set(timer, Timer::Token(connection_key));
+            }
         }
         if let Some(session) = self.sessions.by_key_mut(session_key) {
             session.connection = Some(connection_key);
@@ -213,6 +222,21 @@ impl Runtime {
             },
         };
         self.answer(now, connection_key, Some(session_id), &welcome, |_| {});
+    }
+
+    /// Closes a connection whose token is no longer good, if it is so: who is at its other end is not known any more (§6.1). Its session
+    /// can be resumed with another token, and its jobs run on.
+    pub(super) fn expire_token(&mut self, now: Now, connection_key: ConnectionKey) {
+        let Some(connection) = self.connections.by_key(connection_key) else { return };
+        let Some(session) = connection.session() else { return };
+        if connection.has_expired(now) && !connection.is_closing() {
+            let session_id = self.session_id(session);
+            let message = "token has expired: resume the session with another";
+            let error = refusal(ErrorCode::Unauthenticated, message);
+            let error = wire::Error { error, request_id: None, job_id: None };
+            self.answer_error(now, connection_key, session_id, error);
+            self.close_session(now, connection_key, session, Close::Expired);
+        }
     }
 
     /// Writes down how a session stands.

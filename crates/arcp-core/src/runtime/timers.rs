@@ -10,6 +10,8 @@ use crate::time::Instant;
 pub(crate) enum Timer {
     /// A connection has had its time to say hello (§6.2).
     Handshake(ConnectionKey),
+    /// The token of a connection is no longer good (§6.1).
+    Token(ConnectionKey),
     /// A connection has to show life, or its peer has not (§6.4).
     Heartbeat(ConnectionKey),
     /// A moment has passed since an answer after which logs were not to be read at once (§7.6).

@@ -49,6 +49,8 @@ pub enum Close {
     InvalidData,
     /// 1008: the handshake was refused, or the peer speaks another protocol.
     Refused,
+    /// 1008: the token that the peer was let in with is no longer good.
+    Expired,
     /// 1009: a frame was larger than is read.
     TooLarge,
     /// 1011: the runtime cannot go on.
@@ -69,7 +71,7 @@ impl Close {
             Self::GoingAway => 1001,
             Self::Protocol => 1002,
             Self::InvalidData => 1007,
-            Self::Refused => 1008,
+            Self::Refused | Self::Expired => 1008,
             Self::TooLarge => 1009,
             Self::Internal => 1011,
             Self::HeartbeatLost => 4408,
@@ -86,6 +88,7 @@ impl Close {
             Self::Protocol => "protocol error",
             Self::InvalidData => "text is not UTF-8",
             Self::Refused => "refused",
+            Self::Expired => "token expired",
             Self::TooLarge => "frame too large",
             Self::Internal => "runtime error",
             Self::HeartbeatLost => "heartbeat lost",

@@ -74,6 +74,8 @@ pub(crate) struct Host {
     pub(crate) authenticator: Authenticator,
     /// What the tokens that are shown from now on allow to ask for.
     pub(crate) ceiling: Option<Ceiling>,
+    /// How long tokens are good from when they are shown.
+    pub(crate) token_life: Option<Duration>,
     pub(crate) wires: BTreeMap<ConnectionKey, Wire>,
     /// Every write, in order, as text.
     pub(crate) written: Vec<String>,
@@ -144,6 +146,7 @@ impl Host {
             clock: Clock::default(),
             authenticator: Authenticator::Answers,
             ceiling: None,
+            token_life: None,
             wires: BTreeMap::new(),
             written: Vec::new(),
             holding_commits: false,
@@ -387,7 +390,12 @@ impl Host {
                     Authenticator::IsDown => Err(AuthenticationError::Unavailable),
                     Authenticator::Answers => match token.expose().strip_suffix("-token") {
                         Some(name) => {
-                            let caller = Caller::new(Principal::new(name));
+                            let mut caller = Caller::new(Principal::new(name));
+                            if let Some(life) = self.token_life {
+                                let millis = i64::try_from(life.as_millis()).unwrap();
+                                let now = self.now().wall.as_millis();
+                                caller = caller.until(Timestamp::from_millis(now + millis));
+                            }
                             Ok(match &self.ceiling {
                                 Some(ceiling) => caller.with_ceiling(ceiling.clone()),
                                 None => caller,

@@ -36,4 +36,5 @@ mod spans;
 mod submit;
 mod subscribe;
 mod together;
+mod token;
 mod unreadable;

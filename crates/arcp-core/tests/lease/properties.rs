@@ -11,13 +11,14 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::naive;
 
-const CAPABILITIES: [&str; 5] = ["fs.read", "net.fetch", "tool.call", "agent.delegate", "model.use"];
+pub(crate) const CAPABILITIES: [&str; 5] =
+    ["fs.read", "net.fetch", "tool.call", "agent.delegate", "model.use"];
 
 /// Decisions that are made while a text is made of another.
-struct Choices<'a>(std::iter::Cycle<std::slice::Iter<'a, u8>>);
+pub(crate) struct Choices<'a>(std::iter::Cycle<std::slice::Iter<'a, u8>>);
 
 impl<'a> Choices<'a> {
-    fn new(choices: &'a [u8]) -> Self {
+    pub(crate) fn new(choices: &'a [u8]) -> Self {
         Self(choices.iter().cycle())
     }
 
@@ -26,7 +27,7 @@ impl<'a> Choices<'a> {
     }
 }
 
-fn config(cases: u32) -> Config {
+pub(crate) fn config(cases: u32) -> Config {
     Config { cases, failure_persistence: None, ..Config::default() }
 }
 
@@ -39,7 +40,7 @@ fn parts() -> impl Strategy<Value = String> {
     vec(segment, 0..5).prop_map(|segments| segments.join("/"))
 }
 
-fn pattern_text(capability: &'static str) -> BoxedStrategy<String> {
+pub(crate) fn pattern_text(capability: &'static str) -> BoxedStrategy<String> {
     match capability {
         "fs.read" => parts().prop_map(|parts| format!("/{parts}")).boxed(),
         "net.fetch" => {
@@ -77,7 +78,7 @@ fn pieces(pattern: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A pattern made of another: mostly narrower, sometimes only alike.
-fn narrowed(capability: &str, pattern: &str, choices: &mut Choices<'_>) -> String {
+pub(crate) fn narrowed(capability: &str, pattern: &str, choices: &mut Choices<'_>) -> String {
     let whole: &[&str] = if capability == "agent.delegate" {
         &["*", "a", "b*"]
     } else {
@@ -94,7 +95,7 @@ fn narrowed(capability: &str, pattern: &str, choices: &mut Choices<'_>) -> Strin
 }
 
 /// A target made of a pattern: mostly one that it matches.
-fn target_text(pattern: &str, choices: &mut Choices<'_>) -> String {
+pub(crate) fn target_text(pattern: &str, choices: &mut Choices<'_>) -> String {
     let out = pieces(pattern).map(|text| match text {
         "**" => choices.among(&["a", "", "b/a", "a/b/a", "a?b", "/"]),
         "*" => choices.among(&["a", "b", "ab", "", "80"]),
@@ -209,7 +210,7 @@ proptest! {
 }
 
 /// Every text of `letters` with at most `length` of them.
-fn texts(letters: &[char], length: usize) -> Vec<String> {
+pub(crate) fn texts(letters: &[char], length: usize) -> Vec<String> {
     let mut all = vec![String::new()];
     let mut from = 0;
     for _ in 0..length {

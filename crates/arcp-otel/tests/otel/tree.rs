@@ -2,6 +2,7 @@
 
 use arcp_client::proto::{Lease, TraceContext};
 use arcp_runtime::{AgentError, JobContext, Runtime, agent_fn};
+use arcp_transport_ws::{WsConnector, WsListener};
 use opentelemetry::Key;
 use opentelemetry::trace::{SpanKind, Status, Tracer, TracerProvider};
 use opentelemetry_sdk::trace::Sampler;
@@ -209,4 +210,25 @@ async fn without_a_tracer_the_context_of_the_submit_is_passed_on() {
     assert_eq!(submit("fetch").await.unwrap().result::<u16>().await.unwrap(), 200);
     assert!(!heads.recv().await.unwrap().iter().any(|line| line.starts_with("traceparent")));
     assert!(traced.spans().is_empty());
+}
+
+/// A runtime that has its port to itself reads the headers too.
+#[tokio::test]
+async fn a_session_is_in_the_trace_of_the_request_that_a_listener_took() {
+    let traced = Traced::new();
+    let runtime = traced.builder().build().unwrap();
+    let listener = WsListener::bind("127.0.0.1:0", "/arcp").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr());
+    let serving = tokio::spawn({
+        let runtime = runtime.clone();
+        async move { runtime.serve_all(listener).await }
+    });
+    let connector = WsConnector::new(&url).unwrap();
+    let connector = connector.with_header("traceparent".parse().unwrap(), PARENT.parse().unwrap());
+    arcp_client::Client::connect(connector, "token-canary").await.unwrap().close().await;
+    runtime.shutdown().await;
+    serving.await.unwrap().unwrap();
+    let session = traced.span("arcp.session");
+    assert_eq!(session.span_context.trace_id().to_string(), TRACE);
+    assert_eq!(session.parent_span_id.to_string(), PARENT[36..52]);
 }

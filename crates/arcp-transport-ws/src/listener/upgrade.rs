@@ -3,7 +3,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use arcp_transport::{BoxTransport, Peer};
+use arcp_transport::{Arrival, BoxTransport, Peer};
 use http::{HeaderValue, Response, StatusCode, header};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::{
 
 use crate::{
     WsConfig, WsTransport,
+    door::{FOREIGN_PAGE, Origins, Share},
     handshake::{self, Refusal},
 };
 
@@ -32,24 +33,28 @@ pub(super) struct Upgrade {
     pub(super) path: Arc<str>,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) config: WsConfig,
+    pub(super) origins: Origins,
 }
 
 impl Upgrade {
-    pub(super) async fn run(self, tcp: TcpStream, address: SocketAddr) -> io::Result<(BoxTransport, Peer)> {
+    pub(super) async fn run(self, tcp: TcpStream, address: SocketAddr, share: Share) -> io::Result<Arrival> {
         // Else a frame may wait 40 ms for the acknowledgement of the one before it.
         tcp.set_nodelay(true)?;
-        let (link, secure) = match &self.tls {
-            Some(tls) => (self.http(tls.accept(tcp).await?).await?.0, true),
-            None => {
-                let (link, forwarded) = self.http(tcp).await?;
-                (link, address.ip().to_canonical().is_loopback() && !forwarded)
-            }
+        let (link, request) = match &self.tls {
+            Some(tls) => self.http(tls.accept(tcp).await?).await?,
+            None => self.http(tcp).await?,
         };
-        Ok((link, Peer { address: Some(address), secure }))
+        let is_near =
+            address.ip().to_canonical().is_loopback() && !handshake::is_forwarded(request.headers());
+        let secure = self.tls.is_some() || is_near;
+        let trace = handshake::trace_headers(request.headers());
+        let (mut request, ()) = request.into_parts();
+        request.extensions.insert(share);
+        let arrival = Arrival::new(link, Peer { address: Some(address), secure });
+        Ok(arrival.with_request(request).within_trace(trace))
     }
 
-    /// The link, and whether a proxy has handed the request for it on.
-    async fn http<S>(&self, mut stream: S) -> io::Result<(BoxTransport, bool)>
+    async fn http<S>(&self, mut stream: S) -> io::Result<(BoxTransport, Request)>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -60,14 +65,16 @@ impl Upgrade {
         if request.uri().path() != &*self.path {
             return refuse(stream, empty(StatusCode::NOT_FOUND), "there is nothing at this path").await;
         }
+        if !self.origins.admit(request.headers()) {
+            return refuse(stream, empty(StatusCode::FORBIDDEN), FOREIGN_PAGE).await;
+        }
         let response = match handshake::accept(&request) {
             Ok(response) => response,
             Err(refusal) => return refuse(stream, refusal.response(), &refusal.to_string()).await,
         };
         stream.write_all(&head(&response)).await?;
         stream.flush().await?;
-        let forwarded = handshake::is_forwarded(request.headers());
-        Ok((Box::pin(WsTransport::server_with(stream, behind, self.config).await), forwarded))
+        Ok((Box::pin(WsTransport::server_with(stream, behind, self.config).await), request))
     }
 }
 

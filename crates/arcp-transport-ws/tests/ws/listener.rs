@@ -5,10 +5,16 @@ use std::{fs::File, process::Command, time::Duration};
 use arcp_transport::{Connector, Frame, Listener};
 use arcp_transport_ws::{WsConfig, WsConnector, WsListener};
 use futures_util::SinkExt;
-use http::{HeaderName, HeaderValue};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use http::{HeaderName, HeaderValue, request::Parts};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use crate::{frame, listen, once, raw::UPGRADE};
+use crate::{
+    frame, listen, once,
+    raw::{RawClient, UPGRADE, exchange},
+};
 
 #[tokio::test]
 async fn a_path_that_could_never_match_is_refused() {
@@ -65,6 +71,72 @@ async fn handshakes_are_bounded_and_an_idle_one_makes_room_in_the_end() {
     });
     listener.accept().await.unwrap();
     connecting.abort();
+}
+
+/// A connection that has become a link counts among those of its address for as long as somebody has its request.
+#[tokio::test]
+async fn one_address_cannot_take_every_place() {
+    let (listener, _) = listen(WsConfig::server()).await;
+    let mut listener = listener.with_max_per_address(Some(2));
+    let address = listener.local_addr();
+    let (_open, arrival) = tokio::join!(RawClient::connect(address, b""), listener.accept_arrival());
+    let (link, request) = (arrival.as_ref().unwrap().peer, arrival.unwrap().request);
+    assert!(request.as_ref().unwrap().downcast_ref::<Parts>().is_some() && link.secure);
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    let (mut more, mut byte) = (TcpStream::connect(address).await.unwrap(), [0]);
+    tokio::select! {
+        read = more.read(&mut byte) => assert!(matches!(read, Ok(0) | Err(_)), "it is closed"),
+        _ = listener.accept() => panic!("nobody has asked for a link"),
+    }
+    drop(request);
+    idle.write_all(UPGRADE.as_bytes()).await.unwrap();
+    listener.accept().await.unwrap();
+    let (_open, accepted) = tokio::join!(RawClient::connect(address, b""), listener.accept());
+    accepted.unwrap();
+}
+
+/// No web page reaches a runtime through its visitor's browser.
+#[tokio::test]
+async fn pages_are_let_in_by_name() {
+    let (listener, _) = listen(WsConfig::server()).await;
+    let mut listener = listener.with_allowed_origin("https://console.example/");
+    let address = listener.local_addr();
+    let serving = tokio::spawn(async move {
+        let link = listener.accept().await.unwrap();
+        let _ = listener.accept().await; // goes on to answer
+        drop(link);
+    });
+    for origin in ["https://evil.example", "null", "https://console.example.evil.example"] {
+        let request = UPGRADE.replacen("\r\n", &format!("\r\nOrigin: {origin}\r\n"), 1);
+        let answer = exchange(address, &request).await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    }
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let request = UPGRADE.replacen("\r\n", "\r\nOrigin: https://Console.example\r\n", 1);
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 13];
+    client.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101 ");
+    serving.abort();
+}
+
+#[tokio::test]
+async fn an_arrival_has_the_trace_that_its_request_names() {
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let (mut listener, _) = listen(WsConfig::server()).await;
+    for (headers, expected) in [
+        (String::new(), None),
+        (format!("traceparent: {PARENT}\r\n"), Some((PARENT, None))),
+        (format!("Traceparent: {PARENT}\r\nTracestate: a=b\r\n"), Some((PARENT, Some("a=b")))),
+        (format!("traceparent: {PARENT}\r\ntraceparent: {PARENT}\r\n"), None),
+    ] {
+        let mut client = TcpStream::connect(listener.local_addr()).await.unwrap();
+        let request = UPGRADE.replacen("\r\n\r\n", &format!("\r\n{headers}\r\n"), 1);
+        client.write_all(request.as_bytes()).await.unwrap();
+        let trace = listener.accept_arrival().await.unwrap().trace;
+        let trace = trace.as_ref().map(|trace| (trace.traceparent.as_str(), trace.tracestate.as_deref()));
+        assert_eq!(trace, expected, "{headers:?}");
+    }
 }
 
 #[tokio::test]
