@@ -34,7 +34,9 @@ pub(crate) fn copy(conn: &Connection, mode: CheckpointMode) -> Result<Copied, Fa
     let copied = conn.wal_checkpoint_v2(Some(MAIN_DB), mode);
     conn.busy_timeout(file::BUSY)?;
     match copied {
-        Ok((log, done)) => Ok(Copied { log: log.unsigned_abs(), done: done.unsigned_abs() }),
+        Ok((log @ 0.., done @ 0..)) => Ok(Copied { log: log.unsigned_abs(), done: done.unsigned_abs() }),
+        // There is no log that this connection knows of.
+        Ok(_) => Ok(Copied { log: 1, done: 0 }),
         // Another program copies, or reads what would have to go.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
             Ok(Copied { log: 1, done: 0 })
@@ -82,14 +84,14 @@ impl Copier {
         ended.map(Some)
     }
 
-    /// Waits until it is through.
-    pub(crate) fn finish(&mut self) -> Result<(), Fault> {
+    /// Waits until it is through. What has come of it, if it did anything.
+    pub(crate) fn finish(&mut self) -> Result<Option<Copied>, Fault> {
         if !std::mem::take(&mut self.busy) {
-            return Ok(());
+            return Ok(None);
         }
         match self.ended.recv() {
-            Ok(ended) => ended.map(|_| ()),
-            Err(_) => Ok(()), // the thread is gone
+            Ok(ended) => ended.map(Some),
+            Err(_) => Ok(None), // the thread is gone
         }
     }
 }
@@ -100,5 +102,28 @@ impl Drop for Copier {
         if let Some(thread) = self.thread.take() {
             _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_of_its_own_copies_what_another_has_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.db");
+        let conn = Connection::open(&path).unwrap();
+        conn.pragma_update(None, "journal_mode", "WAL").unwrap();
+        conn.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+        conn.execute_batch("CREATE TABLE t (a); INSERT INTO t VALUES (zeroblob(1000000));").unwrap();
+        let size = || std::fs::metadata(&path).unwrap().len();
+        let before = size();
+
+        let mut copier = Copier::start(&path).unwrap();
+        copier.begin();
+        let copied = copier.finish().unwrap().unwrap();
+        assert!(copied.is_all() && copied.log > 200, "{copied:?}");
+        assert!(size() > before + 1_000_000);
     }
 }

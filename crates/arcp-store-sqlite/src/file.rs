@@ -19,7 +19,7 @@ use crate::{Durability, Options};
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// Bytes to which the log is cut when it begins anew.
-const WAL_LIMIT: i64 = 16 << 20;
+const WAL_LIMIT: i64 = 64 << 20;
 
 /// A file that is open, and nobody else's.
 pub(crate) struct Open {
@@ -160,6 +160,8 @@ pub(crate) fn connect_again(path: &Path) -> Result<Connection, SqliteError> {
     conn.busy_timeout(BUSY).map_err(of)?;
     // A store that has failed must not touch the file when it is dropped. Whoever closes in good order allows it again.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(of)?;
+    // Until it has read something it does not know that there is a log.
+    schema::pragma(&conn, "schema_version").map_err(of)?;
     Ok(conn)
 }
 

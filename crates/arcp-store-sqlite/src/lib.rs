@@ -58,8 +58,8 @@
 //!
 //! It holds what a runtime needs to go on, payloads included, as plain text, and is as secret as they are. Of tokens it holds digests
 //! only, of credentials nothing. What is no longer kept is removed in the background and its room used again; when more than 8 MiB
-//! and a quarter of the file are free, the file shrinks. The log beside it (`-wal`) is copied into it after every 16 MiB, and when
-//! nothing was written for a quarter of a second. Opening looks through the whole file for damage, and takes longer the larger it is.
+//! and a quarter of the file are free, the file shrinks. The log beside it (`-wal`) is copied into it after every 4 MiB, beside
+//! what is written meanwhile. It begins anew at 64 MiB, and is emptied when nothing was written for a quarter of a second. Opening looks through the whole file for damage, and takes longer the larger it is.
 //!
 //! The tables can be looked at with `sqlite3 -readonly`. Do not write to them: a lock that another program holds for more than five
 //! seconds is a failure of the store. Version numbers of the schema only go up, and a file is brought up to date as it is opened; a newer one is refused.
@@ -97,7 +97,7 @@ pub enum Durability {
     #[default]
     Full,
     /// Everything up to some earlier batch: a power cut may take the last ones, at most those since the log was last copied into
-    /// the database, which is done every 16 MiB and when nothing was written for a quarter of a second. Clients may then have been
+    /// the database, which is done every 4 MiB and when nothing was written for a quarter of a second. Clients may then have been
     /// told of messages that no longer exist, and their numbers are given again (§8.3).
     Normal,
 }

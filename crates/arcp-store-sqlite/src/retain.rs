@@ -14,10 +14,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::error::Fault;
 use crate::ids::Ids;
 
-/// What one step removes at most: rows, and bytes of blocks; twice what the last batch has written if that is more, so that removing
-/// keeps up with whatever is written.
-const ROWS: usize = 256;
-const BYTES: usize = 2 << 20;
+/// What one step removes at most: rows, and bytes of blocks. While batches wait it is twice what the last one has written if that is
+/// more, so that removing keeps up with whatever is written.
+const ROWS: usize = 64;
+const BYTES: usize = 512 << 10;
 
 /// Bytes that a row takes beside its block or runs, with its places in indices.
 const ROW: usize = 150;
@@ -109,8 +109,9 @@ impl Retention {
     }
 
     /// Removes some of it, within a transaction. After an error that is to be rolled back.
-    pub(crate) fn step(&mut self, conn: &Connection, ids: &mut Ids) -> Result<(), Fault> {
-        let (rows, bytes) = (ROWS.max(2 * self.last.rows), BYTES.max(2 * self.last.bytes));
+    pub(crate) fn step(&mut self, conn: &Connection, ids: &mut Ids, busy: bool) -> Result<(), Fault> {
+        let last = if busy { self.last } else { Allowance::default() };
+        let (rows, bytes) = (ROWS.max(2 * last.rows), BYTES.max(2 * last.bytes));
         let mut allowance = Allowance { rows, bytes };
         let mut taken = (Vec::new(), Vec::new());
         let outcome = self.try_step(conn, ids, &mut allowance, &mut taken);
@@ -267,13 +268,32 @@ mod tests {
         let mut steps = 0;
         while !retention.is_empty() {
             let before = count(&conn, "views") + count(&conn, "blocks");
-            retention.step(&conn, &mut ids).unwrap();
+            retention.step(&conn, &mut ids, false).unwrap();
             let after = count(&conn, "views") + count(&conn, "blocks");
             assert!(before - after <= ROWS, "{} at once", before - after);
             steps += 1;
         }
-        assert!(steps < 20);
+        assert!(steps < 60);
         assert!(["views", "blocks", "sessions", "jobs"].iter().all(|table| count(&conn, table) == 0));
+    }
+
+    #[test]
+    fn while_batches_wait_a_step_removes_as_much_as_is_written() {
+        let conn = store();
+        conn.execute_batch(
+            "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999)
+             INSERT INTO blocks (job, first, last, body) SELECT 1, i, i, x'00' FROM n;
+             UPDATE jobs SET kept_from = 1000;",
+        )
+        .unwrap();
+        let mut retention = Retention::of(&conn).unwrap();
+        retention.begin();
+        (0..200).for_each(|_| retention.wrote(1));
+        retention.step(&conn, &mut Ids::new(2, 2), false).unwrap();
+        let after_one = count(&conn, "blocks");
+        assert!((1_000 - ROWS..1_000).contains(&after_one), "{after_one} are left");
+        retention.step(&conn, &mut Ids::new(2, 2), true).unwrap();
+        assert!(after_one - count(&conn, "blocks") > 300);
     }
 
     #[test]
@@ -286,10 +306,10 @@ mod tests {
         )
         .unwrap();
         let mut retention = Retention::of(&conn).unwrap();
-        retention.step(&conn, &mut Ids::new(2, 2)).unwrap();
-        assert_eq!(count(&conn, "blocks"), 7);
+        retention.step(&conn, &mut Ids::new(2, 2), false).unwrap();
+        assert_eq!(count(&conn, "blocks"), 9);
         while !retention.is_empty() {
-            retention.step(&conn, &mut Ids::new(2, 2)).unwrap();
+            retention.step(&conn, &mut Ids::new(2, 2), false).unwrap();
         }
         assert_eq!(count(&conn, "blocks"), 1);
     }
@@ -302,10 +322,10 @@ mod tests {
         )
         .unwrap();
         let mut retention = Retention::of(&conn).unwrap();
-        assert!(retention.step(&conn, &mut Ids::new(2, 2)).is_err());
+        assert!(retention.step(&conn, &mut Ids::new(2, 2), false).is_err());
         assert!(!retention.is_empty());
         conn.execute_batch("ALTER TABLE gone RENAME TO views").unwrap();
-        retention.step(&conn, &mut Ids::new(2, 2)).unwrap();
+        retention.step(&conn, &mut Ids::new(2, 2), false).unwrap();
         assert!(retention.is_empty());
         assert_eq!((count(&conn, "sessions"), count(&conn, "jobs")), (0, 0));
     }

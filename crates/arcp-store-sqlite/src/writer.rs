@@ -23,22 +23,26 @@ use crate::retain::Retention;
 use crate::{Durability, Options, schema};
 
 /// How long nothing is asked for before something is removed: what goes at once touches fewer pages than what goes one by one.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// How long nothing is to be done before the log is emptied.
 const IDLE: Duration = Duration::from_millis(250);
 
-/// Pages in the log from which on they are copied into the database: 16 MiB.
-const CHECKPOINT_PAGES: u32 = 4096;
+/// Pages that are written to the log before they are copied into the database, beside what is written meanwhile: 4 MiB, so that no
+/// commit waits long for a disk that is busy with them.
+const COPY_PAGES: u32 = 1024;
 
-/// Pages that are left for the writer to copy itself: the log begins anew only when all are copied and nobody writes. 2 MiB.
-const LAST_PAGES: u32 = 512;
+/// Pages in the log from which on it begins anew: 64 MiB. Everything waits for the disk then, so that it is to be seldom.
+const LOG_PAGES: u32 = 1 << 14;
 
-/// Pages in the log at which the writer waits for them to be copied: 32 MiB.
-const MOST_PAGES: u32 = 2 * CHECKPOINT_PAGES;
+/// Pages that are left for the writer to copy itself: the log begins anew only when all are copied and nobody writes. 512 KiB.
+const LAST_PAGES: u32 = 128;
+
+/// Pages that are not copied at which the writer waits: 32 MiB.
+const MOST_PAGES: u32 = 1 << 13;
 
 /// Bytes that are written before something is removed though batches wait.
-const BACKLOG: usize = 4 << 20;
+const BACKLOG: usize = 16 << 20;
 
 /// Pages that one step gives back to the file system, and how many free ones are kept at least: 1 and 8 MiB.
 const VACUUM_STEP: i64 = 256;
@@ -79,8 +83,10 @@ struct Database {
     ids: Ids,
     retention: Retention,
     durability: Durability,
-    /// Pages in the log at which the next checkpoint is due.
-    checkpoint_at: u32,
+    /// Pages in the log at which they are copied next.
+    copy_at: u32,
+    /// Pages of the log that are in the database.
+    copied: u32,
     /// Whether pages may have become free since that was last looked at.
     vacuum: bool,
     /// Whether the log holds nothing.
@@ -257,9 +263,9 @@ impl Database {
         let (recovered, ids, retention) = begin().map_err(|fault| fault.of_file(&options.path))?;
         let copier = Copier::start(&file.path)?;
         let durability = options.durability;
-        let checkpoint_at = CHECKPOINT_PAGES;
         let (vacuum, log_is_empty) = (true, false);
-        let this = Self { copier, file, ids, retention, durability, checkpoint_at, vacuum, log_is_empty };
+        let (copy_at, copied) = (COPY_PAGES, 0);
+        let this = Self { copier, file, ids, retention, durability, copy_at, copied, vacuum, log_is_empty };
         Ok((this, recovered))
     }
 
@@ -315,7 +321,9 @@ impl Database {
         }
         if !self.retention.is_empty() && (!busy || self.retention.written() >= BACKLOG) {
             self.vacuum = true;
-            return self.unsynced(|this| this.retention.step(&this.file.conn, &mut this.ids)).map(|()| true);
+            return self
+                .unsynced(|this| this.retention.step(&this.file.conn, &mut this.ids, busy))
+                .map(|()| true);
         }
         if busy || !self.vacuum {
             return Ok(false);
@@ -341,23 +349,27 @@ impl Database {
         written
     }
 
-    /// Has the log copied when that is due: most of it beside what is written meanwhile, the last of it here. Returns whether
+    /// Has the log copied when that is due, beside what is written meanwhile, and begins it anew when it is long. Returns whether
     /// something was done.
     fn copy_log(&mut self) -> Result<bool, Fault> {
         let pages = self.file.wal_pages.load(Ordering::Relaxed);
-        if self.copier.is_busy() && pages >= MOST_PAGES {
+        if self.copier.is_busy() && pages.saturating_sub(self.copied) >= MOST_PAGES {
             // Batches come faster than they are copied: they wait.
-            return self.checkpoint_now(CheckpointMode::PASSIVE).map(|()| true);
+            self.copier.finish()?;
+            return self.checkpoint(CheckpointMode::PASSIVE).map(|()| true);
         }
         if let Some(copied) = self.copier.ended()? {
-            match pages.saturating_sub(copied.done) {
-                ..=LAST_PAGES => self.checkpoint(CheckpointMode::PASSIVE)?,
-                _ if copied.is_all() => self.copier.begin(), // as much was written meanwhile
-                _ => self.checkpoint_at = pages + CHECKPOINT_PAGES, // somebody reads what is there
+            self.copied = copied.done;
+            self.copy_at = pages + COPY_PAGES;
+            if pages >= LOG_PAGES && copied.is_all() {
+                match pages.saturating_sub(copied.done) {
+                    ..=LAST_PAGES => self.checkpoint(CheckpointMode::PASSIVE)?,
+                    _ => self.copier.begin(), // as much was written meanwhile
+                }
             }
             return Ok(true);
         }
-        let due = pages >= self.checkpoint_at && !self.copier.is_busy();
+        let due = pages >= self.copy_at && !self.copier.is_busy();
         if due {
             self.copier.begin();
         }
@@ -376,14 +388,12 @@ impl Database {
             return Ok(());
         }
         let copied = checkpoint::copy(&self.file.conn, mode)?;
-        let pages = &self.file.wal_pages;
         // A reader may hold on to a part of the log: the next try comes after as much again.
-        self.checkpoint_at = match copied.is_all() {
-            true => CHECKPOINT_PAGES,
-            false => pages.load(Ordering::Relaxed) + CHECKPOINT_PAGES,
-        };
+        let pages = &self.file.wal_pages;
+        (self.copied, self.copy_at) = (copied.done, pages.load(Ordering::Relaxed) + COPY_PAGES);
         if copied.is_all() {
             pages.store(0, Ordering::Relaxed);
+            (self.copied, self.copy_at) = (0, COPY_PAGES);
             self.log_is_empty = matches!(mode, CheckpointMode::TRUNCATE);
         }
         Ok(())
