@@ -70,7 +70,7 @@ fn lease() -> Lease {
     Lease::empty().grant("cost.budget", "USD:2.00").grant("model.use", "tier-fast/*")
 }
 
-/// The example of §13.7, and pitfalls 31 and 32.
+/// The example of §13.7.
 #[tokio::test]
 async fn a_credential_is_issued_rotated_and_revoked() {
     let dir = tempfile::tempdir().unwrap();
@@ -253,7 +253,6 @@ impl Store for Shown {
     }
 }
 
-/// Pitfalls 30 and 32.
 #[tokio::test] // on one thread, for which the subscriber is
 async fn no_value_is_logged_stored_listed_or_shown_to_others() {
     let (log, _capturing) = Log::capture("arcp", LevelFilter::TRACE);

@@ -189,7 +189,6 @@ async fn a_lease_without_money_grants_no_file() {
     assert_eq!(ran.error().code, ErrorCode::BudgetExhausted);
 }
 
-/// Pitfall 25.
 #[tokio::test]
 async fn a_path_is_what_it_says() {
     let tree = Tree::new();
@@ -214,7 +213,6 @@ async fn a_path_is_what_it_says() {
     assert_eq!(*relative.await.output(), "PERMISSION_DENIED");
 }
 
-/// Pitfall 25.
 #[tokio::test]
 async fn a_link_leads_nowhere_but_to_what_is_granted() {
     let tree = Tree::new();
@@ -238,7 +236,6 @@ async fn a_link_leads_nowhere_but_to_what_is_granted() {
     assert_eq!(fs::read(tree.path("granted/file")).unwrap(), b"granted");
 }
 
-/// Pitfall 25.
 #[tokio::test]
 async fn a_refusal_is_the_same_whatever_is_at_the_end_of_a_link() {
     let tree = Tree::new();
@@ -393,7 +390,6 @@ async fn names_that_are_not_utf8_are_listed_and_not_opened() {
     assert_eq!(*tree.run(agent).await.output(), "PERMISSION_DENIED");
 }
 
-/// Pitfall 25.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn whoever_swaps_directories_and_links_gets_nothing_out() {

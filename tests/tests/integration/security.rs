@@ -27,7 +27,6 @@ impl Authenticator for Slow {
     }
 }
 
-/// Pitfall 33.
 #[tokio::test]
 async fn nothing_is_sent_before_authentication() {
     let gate = Arc::new(Semaphore::new(0));

@@ -187,7 +187,6 @@ async fn a_session_is_resumed_over_other_pipes_where_a_line_was_cut() {
     client.close().await;
 }
 
-/// Pitfall 13.
 #[tokio::test]
 async fn the_largest_chunks_pass_whole() {
     let (runtime, _stage) = runtime(Limits::default());
@@ -205,7 +204,6 @@ async fn the_largest_chunks_pass_whole() {
     }
 }
 
-/// Pitfall 13.
 #[tokio::test]
 async fn text_that_is_all_escapes_passes_whole() {
     let escapes = agent_fn(async |ctx: JobContext, (text, times): (String, usize)| {

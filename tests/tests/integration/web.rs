@@ -202,7 +202,6 @@ async fn a_refusal_is_told_and_its_code_ends_the_job() {
     assert!(server.paths().is_empty());
 }
 
-/// Pitfall 24.
 #[tokio::test]
 async fn a_wildcard_grants_no_private_place() {
     let server = Server::start().await;
@@ -224,7 +223,6 @@ async fn a_wildcard_grants_no_private_place() {
     assert_eq!(server.paths(), ["/named"]);
 }
 
-/// Pitfall 24.
 #[tokio::test]
 async fn where_clouds_tell_secrets_nobody_gets_by_a_wildcard() {
     let addresses = [
@@ -242,7 +240,6 @@ async fn where_clouds_tell_secrets_nobody_gets_by_a_wildcard() {
     assert_eq!(texts, [DENIED; 8]);
 }
 
-/// Pitfall 24.
 #[tokio::test]
 async fn a_redirect_is_followed_to_what_is_granted_alone() {
     let (server, other) = (Server::start().await, Server::start().await);
@@ -409,7 +406,6 @@ async fn what_is_no_request_is_not_sent() {
     assert!(server.paths().is_empty());
 }
 
-/// Pitfall 24.
 #[tokio::test]
 async fn a_url_that_is_none_is_refused_and_not_shown() {
     let lease = Lease::empty().grant("net.fetch", "http://*:*/**");

@@ -55,7 +55,6 @@ fn every_job_has_a_credential_that_is_revoked_and_nobody_prints_it() {
     assert!(!text.contains("sk-fixture") && !stdout.contains("sk-fixture"), "{text}{stdout}");
 }
 
-/// Pitfalls 7 and 31.
 #[test]
 fn what_a_killed_runtime_has_issued_is_listed_and_revoked_by_the_next() {
     let dir = tempfile::tempdir().unwrap();

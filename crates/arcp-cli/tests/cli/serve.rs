@@ -135,7 +135,6 @@ fn health_and_readiness_are_told_and_other_paths_are_not_found() {
     assert!(serving.http("/arcp").starts_with("HTTP/1.1 4"), "{}", serving.http("/arcp"));
 }
 
-/// Pitfall 37.
 #[cfg(unix)]
 mod stopping {
     use super::*;

@@ -8,7 +8,6 @@ fn at(path: &Path) -> Serving {
     serve(&["--store", path.to_str().unwrap()])
 }
 
-/// Pitfall 7.
 #[test]
 fn jobs_and_keys_are_there_after_a_kill() {
     let dir = tempfile::tempdir().unwrap();

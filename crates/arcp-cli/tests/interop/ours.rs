@@ -64,7 +64,6 @@ fn error<'a>(told: &'a Value, of: &str) -> (&'a str, bool) {
     (told["code"].as_str().unwrap(), told["retryable"].as_bool().unwrap())
 }
 
-/// Pitfall 38.
 #[test]
 fn the_quick_start_of_its_documentation() {
     for told in both("quick_start") {

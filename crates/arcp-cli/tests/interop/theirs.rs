@@ -42,7 +42,6 @@ fn tools() -> Lease {
     Lease::empty().grant("tool.call", "search.*")
 }
 
-/// Pitfall 38.
 #[tokio::test]
 async fn its_program_runs_what_we_submit() {
     let Some((_runtime, url)) = serve("serve") else { return };

@@ -105,7 +105,6 @@ async fn a_subscription_whose_future_was_dropped_is_ended() {
     host.receive_type("job.unsubscribe").await;
 }
 
-/// Pitfall 12.
 #[tokio::test(start_paused = true)]
 async fn an_application_that_takes_nothing_for_an_hour_keeps_its_connection() {
     let (connect, listener) = connect();

@@ -358,7 +358,6 @@ mod tests {
         assert!(!tool.matches(&Target::parse("fs.read", "/a").unwrap()));
     }
 
-    /// Pitfall 23.
     #[test]
     fn many_wildcards_against_a_long_target_take_no_time() {
         let long = "a".repeat(8_000);

@@ -217,7 +217,6 @@ mod tests {
         patterns.iter().map(|pattern| pattern.parse::<arcp_proto::BudgetAmount>().unwrap()).collect()
     }
 
-    /// Pitfall 28.
     #[test]
     fn ten_times_a_tenth_is_one() {
         let purse = Purse::new(&budget(&["USD:1.00"]));
@@ -239,7 +238,6 @@ mod tests {
         assert!(!purse.counts(&eur) && purse.counts(&usd()));
     }
 
-    /// Pitfall 27.
     #[test]
     fn what_is_shared_is_gone_from_where_it_was_until_it_comes_back() {
         let parent = Purse::new(&budget(&["USD:5", "credits:10"]));
@@ -289,7 +287,6 @@ mod tests {
         assert_eq!(purse.spend(&usd(), amount("0.75")), Some(Amount::ZERO));
     }
 
-    /// Pitfall 27.
     #[test]
     fn what_a_child_has_set_aside_when_it_ends_is_its_parents_once() {
         for drawn in [false, true] {
@@ -309,7 +306,6 @@ mod tests {
         }
     }
 
-    /// Pitfall 28.
     #[test]
     fn a_negative_amount_is_not_set_aside() {
         let purse = Purse::new(&budget(&["USD:5"]));

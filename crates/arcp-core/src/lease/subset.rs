@@ -135,7 +135,6 @@ impl Simulation<'_> {
 mod tests {
     use super::*;
 
-    /// Pitfall 26.
     #[test]
     fn what_is_not_proven_within_the_effort_is_not_proven() {
         let [parent, child] = ["*a*", "*ab"].map(|text| Pattern::parse("tool.call", text).unwrap());

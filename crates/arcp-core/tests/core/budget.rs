@@ -1,4 +1,4 @@
-//! Budgets (§9.6): pitfall 28, and what clients are told.
+//! Budgets (§9.6): what is counted, and what clients are told.
 
 use arcp_core::lease::Denied;
 use arcp_proto::event::EventKind;
@@ -37,7 +37,6 @@ fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
     of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Pitfall 29.
 #[test]
 fn a_budget_in_the_drafts_own_spelling_is_counted_and_shown() {
     let mut host = Host::new();
@@ -67,7 +66,6 @@ fn a_budget_that_names_no_amount_is_none() {
     assert!(host.started.is_empty());
 }
 
-/// Pitfall 28.
 #[test]
 fn costs_are_counted_exactly_and_what_remains_follows_each() {
     let mut host = Host::new();
@@ -91,7 +89,6 @@ fn costs_are_counted_exactly_and_what_remains_follows_each() {
     assert!(matches!(denied, Denied::Exhausted { .. }));
 }
 
-/// Pitfall 28.
 #[test]
 fn what_is_no_cost_changes_nothing_and_nothing_is_too_small_to_count() {
     let mut host = Host::new();

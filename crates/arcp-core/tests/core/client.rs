@@ -238,7 +238,6 @@ fn a_cancelled_never_answers_anything_but_a_cancel() {
     assert_eq!(desk.is_told(), ["#2 accepted job_2"]);
 }
 
-/// Pitfall 14.
 #[test]
 fn the_end_of_a_job_whose_submit_had_timed_out_refuses_nobody() {
     for named in [true, false] {

@@ -316,7 +316,6 @@ fn a_shutdown_meanwhile_refuses_and_has_what_comes_too_late_revoked() {
     assert_eq!((host.machine.census().jobs, host.machine.census().provisions), (0, 0));
 }
 
-/// Pitfalls 20 and 31.
 #[test]
 fn however_a_job_ends_its_credentials_are_revoked_once() {
     type End = fn(&mut Host, &mut Peer, &str);
@@ -503,7 +502,6 @@ fn who_subscribes_is_shown_credentials_only_of_its_own_principal() {
     assert!(own["payload"].get("credentials").is_none(), "nothing is good any more");
 }
 
-/// Pitfall 32.
 #[test]
 fn a_new_value_is_for_the_submitter_and_everybody_else_has_the_event_without_it() {
     let mut host = open_host();
@@ -575,7 +573,6 @@ fn what_a_job_does_not_hold_is_not_rotated() {
     assert_eq!(types(&alice.hears(&mut host)), ["job.result"]);
 }
 
-/// Pitfall 30.
 #[test]
 fn no_value_is_written_listed_or_shown_to_others() {
     let mut host = open_host();

@@ -1,4 +1,4 @@
-//! Delegation (§10): pitfall 27, what the session is told, and what ends with what.
+//! Delegation (§10): what a child may not, what the session is told, and what ends with what.
 
 use arcp_core::runtime::{Child, Delegation, NotDelegated, Outcome, StopCause};
 use arcp_proto::{ErrorPayload, Json, Lease};
@@ -118,7 +118,6 @@ fn a_refusal_is_a_tool_result_on_the_parent_and_nothing_else() {
     assert_eq!(alice.hears(&mut host).len(), 2);
 }
 
-/// Pitfall 27.
 #[test]
 fn siblings_cannot_spend_the_same_money_and_what_is_left_comes_back() {
     let (mut host, alice, parent) =
@@ -157,7 +156,6 @@ fn the_child_of_a_job_that_may_use_no_model_may_use_none() {
     assert!(authority.authorize("model.use", "any", host.now()).is_err());
 }
 
-/// Pitfall 27.
 #[test]
 fn what_a_childs_lease_does_not_say_of_money_models_and_time_it_has_of_its_parent() {
     let lease = json!({ "agent.delegate": ["echo"], "tool.call": ["*"], "cost.budget": ["USD:1"], "model.use": ["fast/*"] });
@@ -188,7 +186,6 @@ fn what_a_childs_lease_does_not_say_of_money_models_and_time_it_has_of_its_paren
     assert_eq!(remaining(&host, &parent), "0");
 }
 
-/// Pitfall 27.
 #[test]
 fn children_end_with_their_parent_and_before_it() {
     let outcomes: [fn() -> Outcome; 3] = [

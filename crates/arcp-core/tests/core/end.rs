@@ -81,7 +81,6 @@ fn an_error_is_the_agents_own() {
     is_over(host, &mut alice, &job);
 }
 
-/// Pitfall 21.
 #[test]
 fn an_agents_own_timeout_or_cancellation_is_an_error_like_any_other() {
     for code in [ErrorCode::Timeout, ErrorCode::Cancelled] {
@@ -94,7 +93,6 @@ fn an_agents_own_timeout_or_cancellation_is_an_error_like_any_other() {
     }
 }
 
-/// Pitfall 20.
 #[test]
 fn a_panic_is_an_internal_error_and_frees_its_slot() {
     let mut host = Host::with(|config| config.limits.jobs_per_session = 1);
@@ -217,7 +215,6 @@ fn cancelling_twice_is_acknowledged_twice_and_ends_once() {
     is_over(host, &mut alice, &job);
 }
 
-/// Pitfall 19.
 #[test]
 fn a_result_before_the_cancel_stands_and_after_it_does_not() {
     let (mut host, mut alice, job) = running();
@@ -393,7 +390,6 @@ fn a_job_ends_for_a_session_that_is_away_too() {
     is_over(host, &mut alice, &job);
 }
 
-/// Pitfall 6.
 #[test]
 fn a_resumed_session_may_cancel_its_jobs() {
     let (mut host, alice, job) = running();

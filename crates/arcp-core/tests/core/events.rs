@@ -175,7 +175,6 @@ fn a_session_that_does_not_read_holds_up_nobody_else() {
     assert_eq!(other.hears(&mut host).len(), 6);
 }
 
-/// Pitfall 15.
 #[test]
 fn a_full_window_does_not_hold_up_answers() {
     let mut host = Host::with(|config| config.limits.send_window_events = 2);

@@ -69,7 +69,6 @@ fn a_key_belongs_to_its_principal_as_a_pair() {
     assert_eq!(jobs.len(), 5);
 }
 
-/// Pitfall 18.
 #[test]
 fn a_key_with_other_parameters_is_refused_and_the_first_job_goes_on() {
     let mut host = Host::new();
@@ -231,7 +230,6 @@ fn a_job_whose_session_is_gone_still_answers_to_its_key() {
     assert_eq!(types(&two.hears(&mut host)), ["job.event", "job.result"]);
 }
 
-/// Pitfall 17.
 #[test]
 fn two_submits_that_race_make_one_job() {
     let mut host = Host::new();

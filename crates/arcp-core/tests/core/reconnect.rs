@@ -144,7 +144,6 @@ fn a_cancel_that_was_cut_off_is_asked_again() {
     assert!(pair.is_told().contains(&"#2 acknowledged".to_owned()));
 }
 
-/// Pitfall 40.
 #[test]
 fn a_welcome_that_is_lost_costs_nothing() {
     let (mut pair, job) = with_job();
@@ -192,7 +191,6 @@ fn a_client_keeps_trying_for_as_long_as_it_is_told_to() {
     assert_eq!(pair.is_told(), ["over Unreachable"]);
 }
 
-/// Pitfall 12.
 #[test]
 fn an_application_that_takes_nothing_for_long_keeps_its_session() {
     let (mut pair, job) = with_job();

@@ -22,7 +22,6 @@ fn back(host: &mut Host, peer: &Peer, last_event_seq: u64) -> Peer {
     peer.resumes(host, last_event_seq)
 }
 
-/// Pitfall 7.
 #[test]
 fn a_session_is_resumed_with_the_same_numbers_and_bytes() {
     let mut host = Host::new();
@@ -164,7 +163,6 @@ fn windows_go_on_while_there_is_no_runtime() {
     assert_ne!(there.hears(&mut host)[0]["payload"]["job_id"], job, "the key was forgotten after 1,000 s");
 }
 
-/// Pitfall 40.
 #[test]
 fn a_welcome_that_is_lost_with_its_runtime_can_be_asked_for_again() {
     let mut host = Host::new();

@@ -25,7 +25,6 @@ fn with_three_events(host: &mut Host) -> (Peer, String) {
     (alice, job)
 }
 
-/// Pitfall 1.
 #[test]
 fn what_was_said_while_nobody_listened_is_heard_after_the_resume() {
     let mut host = Host::new();
@@ -43,7 +42,6 @@ fn what_was_said_while_nobody_listened_is_heard_after_the_resume() {
     assert_eq!((texts(&frames), numbers(&frames)), (vec!["d", "e", "f"], vec![4, 5, 6]));
 }
 
-/// Pitfall 2.
 #[test]
 fn a_resume_with_nothing_missed_replays_nothing() {
     let mut host = Host::new();
@@ -80,7 +78,6 @@ fn what_was_sent_but_not_received_is_sent_again() {
     }
 }
 
-/// Pitfall 3.
 #[test]
 fn the_window_counts_from_the_disconnect() {
     let mut host = Host::new();
@@ -109,7 +106,6 @@ fn jobs_run_on_when_their_session_is_gone() {
     other.hears_refusal(&mut host, &id, "PERMISSION_DENIED");
 }
 
-/// Pitfall 4.
 #[test]
 fn a_half_open_connection_does_not_block_a_resume() {
     let mut host = Host::new();
@@ -158,7 +154,6 @@ fn an_agent_that_waited_for_a_half_open_connection_goes_on_over_the_new_one() {
     assert_eq!(texts(&again.hears(&mut host)), ["a", "b"]);
 }
 
-/// Pitfall 5.
 #[test]
 fn a_wrong_token_is_refused_and_harmless() {
     let mut host = Host::new();
@@ -304,7 +299,6 @@ fn the_buffer_is_bounded_in_bytes() {
     assert_eq!(again.hears_one(&mut host)["event_seq"], 7);
 }
 
-/// Pitfall 12.
 #[test]
 fn a_live_connection_loses_nothing_to_the_buffer_limit() {
     let mut host = Host::with(|config| config.limits.buffer_events = 2);
@@ -345,7 +339,6 @@ fn the_old_token_is_good_for_thirty_seconds_at_most() {
     third.resumes(&mut host, 3);
 }
 
-/// Pitfall 40.
 #[test]
 fn a_welcome_may_be_lost_more_than_once() {
     let mut host = Host::new();

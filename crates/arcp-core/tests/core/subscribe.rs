@@ -1,4 +1,4 @@
-//! Subscriptions (§7.6): pitfalls 8 to 12 and 16 among them.
+//! Subscriptions (§7.6): who is shown what of whose jobs, from where on, and what it costs the others.
 
 use std::ops::Range;
 
@@ -81,7 +81,6 @@ fn the_replay_begins_after_a_number_of_the_submitters_count() {
     assert_eq!(frames[0]["payload"]["subscribed_from"], 4);
 }
 
-/// Pitfall 8.
 #[test]
 fn own_jobs_and_two_subscriptions_are_one_count_without_a_gap() {
     let mut host = Host::new();
@@ -100,7 +99,6 @@ fn own_jobs_and_two_subscriptions_are_one_count_without_a_gap() {
     assert_eq!(numbers(&watcher.hears(&mut host)), (1..=15).collect::<Vec<_>>());
 }
 
-/// Pitfall 9.
 #[test]
 fn a_job_that_has_ended_is_replayed_and_ends() {
     let mut host = Host::new();
@@ -117,7 +115,6 @@ fn a_job_that_has_ended_is_replayed_and_ends() {
     assert_eq!(numbers(&frames), [3]);
 }
 
-/// Pitfall 10.
 #[test]
 fn an_observer_goes_on_when_the_submitter_leaves() {
     let mut host = Host::new();
@@ -134,7 +131,6 @@ fn an_observer_goes_on_when_the_submitter_leaves() {
     assert_eq!((texts(&frames), numbers(&frames)), (vec!["a", "b"], vec![1, 2, 3]));
 }
 
-/// Pitfall 11.
 #[test]
 fn a_wedged_observer_delays_nobody_and_costs_no_more_than_its_limits() {
     let mut host = Host::with(|config| {
@@ -330,7 +326,6 @@ fn what_a_subscription_asks_for_and_is_no_longer_kept_is_said_to_be_missing() {
     );
 }
 
-/// Pitfall 16.
 #[test]
 fn what_an_observer_acknowledges_frees_nothing_of_anybody_else() {
     let mut host = Host::new();

@@ -27,7 +27,6 @@ fn a_job_from_submit_to_result() {
     assert_eq!(pair.is_told(), ["JOB says thought", "JOB says thought", "JOB ended success"]);
 }
 
-/// Pitfall 14.
 #[test]
 fn refusals_find_their_requests() {
     let mut pair = Pair::open(DELAY);

@@ -120,7 +120,7 @@ fn case() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Pitfall 26. `covers` is sound: whatever a child accepts, its parent accepts. And what accepts what is as the rules read.
+/// `covers` is sound: whatever a child accepts, its parent accepts. And what accepts what is as the rules read.
 #[test]
 fn what_a_child_accepts_its_parent_accepts() {
     let [proven, held, looked_at] = [(); 3].map(|()| Cell::new(0_u32));
@@ -161,7 +161,7 @@ fn what_a_child_accepts_its_parent_accepts() {
 proptest! {
     #![proptest_config(config(4_000))]
 
-    /// Pitfall 24. Of any text that is taken, the canonical form is taken as it is.
+    /// Of any text that is taken, the canonical form is taken as it is.
     #[test]
     fn a_canonical_text_is_its_own_canonical_text(
         capability in select(&CAPABILITIES[..]),
@@ -225,7 +225,7 @@ pub(crate) fn texts(letters: &[char], length: usize) -> Vec<String> {
     all
 }
 
-/// Pitfall 26. Over all short patterns and targets, a proof is never wrong, and most of what is true is proven.
+/// Over all short patterns and targets, a proof is never wrong, and most of what is true is proven.
 #[test]
 fn proofs_are_compared_with_all_short_targets() {
     for (capability, prefix, share) in [("tool.call", "", 99), ("fs.read", "/", 99)] {

@@ -95,20 +95,18 @@ fn targets(name: &str, capability: &str) {
     }
 }
 
-/// Pitfall 25. Of paths as texts; where symbolic links lead is not a matter of text.
+/// Of paths as texts; where symbolic links lead is not a matter of text.
 #[test]
 fn paths() {
     targets("paths", "fs.read");
     targets("paths", "fs.write");
 }
 
-/// Pitfall 24.
 #[test]
 fn urls() {
     targets("urls", "net.fetch");
 }
 
-/// Pitfall 23.
 #[test]
 fn patterns() {
     let Vectors { valid, invalid, .. } = load::<ValidPattern, InvalidPattern>("patterns");
@@ -128,7 +126,6 @@ fn patterns() {
     }
 }
 
-/// Pitfall 26.
 #[test]
 fn subset() {
     let Vectors { valid, invalid, .. } = load::<Covered, NotCovered>("subset");

@@ -97,7 +97,6 @@ async fn a_key_that_nothing_would_bound_is_not_made() {
     assert!(!wants(&["USD:1"], Some(&[])), "no model, which to the proxy is every model");
 }
 
-/// Pitfall 31.
 #[tokio::test]
 async fn a_key_that_is_not_there_is_revoked_and_a_path_that_is_not_there_is_not() {
     let (proxy, gateway) = start().await;
@@ -170,7 +169,6 @@ async fn a_proxy_that_is_not_there_or_does_not_know_its_master_is_told_apart() {
     assert!(matches!(error, ProvisionError::Permanent(_)) && !format!("{error:?}").contains("canary"));
 }
 
-/// Pitfall 32.
 #[tokio::test]
 async fn a_rotation_makes_no_budget_larger() {
     let (proxy, gateway) = start().await;

@@ -255,7 +255,6 @@ mod tests {
         (dir, path)
     }
 
-    /// Pitfall 31.
     #[tokio::test]
     async fn what_is_not_settled_is_there_after_a_restart() {
         let (_dir, path) = temporary();

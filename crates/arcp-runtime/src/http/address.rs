@@ -119,7 +119,6 @@ mod tests {
         all(Reach::Private, &["fc00::1", "fd12:3456::1", "fd00:ec2::254"]);
     }
 
-    /// Pitfall 24.
     #[test]
     fn an_ipv4_address_in_an_ipv6_address_is_what_it_is() {
         all(
@@ -153,7 +152,6 @@ mod tests {
         assert_eq!(allowed(Rule::Named), [true, true, false]);
     }
 
-    /// Pitfall 24.
     #[test]
     fn a_grant_names_a_host_only_as_it_is() {
         for grant in

@@ -106,7 +106,6 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio_rustls::TlsAcceptor;
 
-    /// Pitfall 24.
     #[tokio::test]
     async fn a_name_of_this_machine_is_reached_only_if_it_was_granted_as_it_is() {
         let CertifiedKey { cert, signing_key } =

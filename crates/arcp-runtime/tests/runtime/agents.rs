@@ -24,7 +24,6 @@ fn endless<T: Send + 'static>(value: T) -> impl arcp_runtime::Agent {
     })
 }
 
-/// Pitfall 22.
 #[tokio::test(start_paused = true)]
 async fn after_the_grace_the_agent_is_really_gone() {
     let (dropped, gone) = Dropped::new();

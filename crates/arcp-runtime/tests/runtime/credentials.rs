@@ -311,7 +311,6 @@ async fn a_credential_is_bounded_as_the_lease_is() {
     assert_eq!(serde_json::to_value(good).unwrap(), constraints);
 }
 
-/// Pitfalls 20 and 31.
 #[tokio::test(start_paused = true)]
 async fn however_a_job_ends_its_credential_is_revoked() {
     for way in ["result", "panic", "cancel", "shutdown", "drop"] {
@@ -422,7 +421,6 @@ fn open_ledger(path: &Path) -> FileLedger {
     FileLedger::open(path).unwrap()
 }
 
-/// Pitfall 31.
 #[test]
 fn a_crash_between_issuing_and_recording_leaves_nothing_good() {
     let dir = tempfile::tempdir().unwrap();
@@ -486,7 +484,6 @@ async fn a_shutdown_does_not_wait_for_an_upstream_that_is_down() {
     assert_eq!((upstream.good(), outstanding(&ledger).await), (vec![], 0));
 }
 
-/// Pitfall 32.
 #[tokio::test(start_paused = true)]
 async fn a_rotation_revokes_the_old_value_and_not_the_new_one() {
     let (upstream, ledger, runtime) = start();
@@ -509,7 +506,6 @@ async fn a_rotation_revokes_the_old_value_and_not_the_new_one() {
     assert_eq!((upstream.good(), outstanding(&ledger).await), (vec![], 0));
 }
 
-/// Pitfall 32.
 #[tokio::test(start_paused = true)]
 async fn rotations_at_once_are_made_one_after_the_other() {
     let (upstream, ledger, runtime) = start();
@@ -528,7 +524,6 @@ async fn rotations_at_once_are_made_one_after_the_other() {
     assert_eq!(calls, ["issue .1", "issue .2", "issue .3", "revoke .1", "revoke .2"]);
 }
 
-/// Pitfall 32.
 #[tokio::test(start_paused = true)]
 async fn rotations_that_nobody_reads_of_are_told_in_order_and_the_last_one_is_good() {
     const ROTATIONS: usize = 12;
