@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::id::{JobId, SessionId};
 use crate::json::Json;
 use crate::message::{Message, MessageType};
-use crate::plain::Plain;
+use crate::plain::{self, Plain};
 use crate::timestamp::Second;
 use crate::trace::TraceId;
 
@@ -62,7 +62,8 @@ impl Reader {
     /// An event that begins as one did before.
     fn read_alike(&mut self, frame: &ByteString) -> Option<(Envelope, Event)> {
         let rest = frame.strip_prefix(HEAD)?;
-        let (id, rest) = rest.split_at_checked(rest.find('"')?)?;
+        // An escape in the id is for others; what is remembered begins with the quote.
+        let (id, rest) = rest.split_at_checked(plain::special(rest.as_bytes())?)?;
         let (alike, rest) =
             self.alike.iter().find_map(|alike| Some((alike, rest.strip_prefix(&*alike.text)?)))?;
         let mut plain = Plain::of(rest);
@@ -173,16 +174,20 @@ mod tests {
         assert!(reader.read_alike(&last).is_some());
     }
 
+    /// What almost all frames have, so that one seldom differs from the last in more than one place.
+    fn mostly(usual: &'static str, others: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+        prop_oneof![4 => Just(usual), 1 => prop::sample::select(others)]
+    }
+
     proptest! {
         /// What was read before makes no difference to what a frame says.
         #[test]
         fn a_frame_is_read_as_it_is_read_alone(
             frames in prop::collection::vec((
-                prop::sample::select(vec!["m1", "m2", "", "a\\\"b", "ü", "m\u{1}", "\",\"x\":\""]),
-                prop::sample::select(vec!["j1", "j2", ""]),
-                prop::sample::select(vec!["1", "2", "0", "01", "-1", "1.0", "9223372036854775808", "\"1\""]),
-                prop::sample::select(vec![
-                    LOG,
+                mostly("m1", &["m2", "", "a\\\"b", "ü", "m\u{1}", "\",\"x\":\"", "m\\q", "m\\\\2", "m\\u0041", "m\\"]),
+                mostly("j1", &["j2", ""]),
+                mostly("1", &["2", "0", "01", "-1", "1.0", "9223372036854775808", "\"1\""]),
+                mostly(LOG, &[
                     r#"{"ts":"2026-05-13T19:42:13.001Z","kind":"log","body":{}}"#,
                     r#"{"ts":"2026-05-13T19:42:13.0019Z","kind":"log","body":{}}"#,
                     r#"{"ts":"2026-05-13T19:42:14Z","kind":"log","body":{}}"#,
@@ -193,7 +198,7 @@ mod tests {
                     r#"{"kind":7}"#,
                     "{}}", "{", "[]", "null", r#"{},"type":"job.event""#, r#"{},"more":1"#,
                 ]),
-                prop::sample::select(vec!["", " ", "}", "x"]),
+                mostly("", &[" ", "}", "x"]),
             ), 1..8),
             swapped in any::<bool>(),
         ) {
