@@ -134,7 +134,12 @@ impl Runtime {
             return Err(Failure::usage("--stdio: say which runtime to start, such as -- arcp serve --stdio"));
         };
         let connector = ChildConnector::new(program).args(arguments);
-        self.client(connector)?.without_reconnect().await.map_err(connect_failure)
+        self.client(connector)?.without_reconnect().await.map_err(|error| match error {
+            ConnectError::Lost(_) => connect_failure(error).context(
+                "the runtime that was started has ended; ARCP_LOG=info shows what it said on its stderr",
+            ),
+            error => connect_failure(error),
+        })
     }
 
     fn client(&self, connector: impl Connector) -> Result<Connect, Failure> {

@@ -55,6 +55,15 @@ fn a_runtime_that_cannot_be_started_or_ends_is_told() {
     let mut silent = arcp();
     silent.args(["submit", "echo", "--stdio", "--", "true"]).env("ARCP_TOKEN", "t");
     exits(&silent.output().unwrap(), 3);
+    let wrong = |log| {
+        let mut wrong = submit(&["echo"]);
+        wrong.args(["--max-connections", "2"]).env("ARCP_LOG", log);
+        let output = wrong.output().unwrap();
+        exits(&output, 3);
+        text(&output.stderr).to_owned()
+    };
+    assert!(wrong("warn").contains("ARCP_LOG=info"), "{}", wrong("warn"));
+    assert!(wrong("info").contains("cannot be used with '--max-connections"), "{}", wrong("info"));
     let mut nothing = arcp();
     exits(&nothing.args(["submit", "echo", "--stdio"]).env("ARCP_TOKEN", "t").output().unwrap(), 2);
 }
