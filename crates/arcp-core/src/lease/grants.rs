@@ -18,7 +18,7 @@ pub const MAX_PATTERNS: usize = 1_024;
 pub const MAX_LEASE_BYTES: usize = 65_536;
 
 /// How many pairs of steps are looked at to prove that a lease covers another.
-pub(super) const MAX_EFFORT: usize = 1 << 25;
+const MAX_EFFORT: usize = 1 << 25;
 
 /// A lease with patterns that cannot be enforced.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::grants::MAX_EFFORT;
 use super::pattern::{Pattern, Token};
 use super::subset::covers_within;
 use super::target::Kind;
@@ -13,6 +12,10 @@ const MAX_ALTERNATIVES: usize = 32;
 
 /// The longest run of segments, or of characters of a segment with a wildcard, that is looked into.
 const MAX_STEPS: usize = 256;
+
+/// How many pairs of steps are looked at, in all proofs for one lease. Who asks for a lease chooses one side of them, and a runtime
+/// does nothing else meanwhile.
+const MAX_PROOFS: usize = 1 << 21;
 
 /// How many steps are written, into patterns that may come of it, for one lease.
 const MAX_WORK: usize = 1 << 18;
@@ -49,7 +52,7 @@ pub(super) struct Meeting {
 
 impl Meeting {
     pub(super) fn new() -> Self {
-        Self { work: MAX_WORK, proofs: MAX_EFFORT }
+        Self { work: MAX_WORK, proofs: MAX_PROOFS }
     }
 
     pub(super) fn covers(&mut self, parent: &Pattern, child: &Pattern) -> bool {
