@@ -2,6 +2,7 @@
 //! `connector/address.rs`, TCP is opened in `connector/tcp.rs`, TLS configured in `tls.rs`.
 
 mod address;
+mod opening;
 mod tcp;
 
 use std::{
@@ -20,10 +21,10 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::{
     client_async_with_config,
-    tungstenite::{self, handshake::client::generate_key},
+    tungstenite::{self, handshake::client::generate_key, protocol::Role},
 };
 
-use self::address::Address;
+use self::{address::Address, opening::Opening};
 use crate::{WsConfig, WsTransport, tls};
 
 /// Opens WebSocket links to one runtime.
@@ -135,8 +136,11 @@ impl WsConnector {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let config = Some(self.config.to_tungstenite());
-        match client_async_with_config(self.request(), stream, config).await {
-            Ok((socket, _)) => Ok(Box::pin(WsTransport::new(socket, self.config))),
+        match client_async_with_config(self.request(), Opening::new(stream), config).await {
+            Ok((socket, _)) => {
+                let (stream, read) = socket.into_inner().into_parts();
+                Ok(Box::pin(WsTransport::over(stream, read, Role::Client, self.config).await))
+            }
             Err(tungstenite::Error::Http(response)) => Err(ConnectError::Refused {
                 target: self.address.shown.clone(),
                 status: response.status().as_u16(),

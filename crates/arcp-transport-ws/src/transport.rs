@@ -61,24 +61,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsTransport<S> {
     ///
     /// Ready at once: it is `async` only because the stream is first touched inside a task.
     pub async fn server(io: S, config: WsConfig) -> Self {
-        Self::server_with(io, Vec::new(), config).await
+        Self::over(io, Vec::new(), Role::Server, config).await
     }
 
     /// The client's end, over a stream on which the handshake is done.
     pub async fn client(io: S, config: WsConfig) -> Self {
-        let socket = WebSocketStream::from_raw_socket(io, Role::Client, Some(config.to_tungstenite())).await;
-        Self::new(socket, config)
+        Self::over(io, Vec::new(), Role::Client, config).await
     }
 
-    /// The runtime's end, when the first bytes behind the handshake have been read with it.
-    pub(crate) async fn server_with(io: S, read: Vec<u8>, config: WsConfig) -> Self {
+    /// Either end, when the first bytes behind the handshake have been read with it.
+    pub(crate) async fn over(io: S, mut read: Vec<u8>, role: Role, config: WsConfig) -> Self {
         let config_inside = Some(config.to_tungstenite());
-        let socket = WebSocketStream::from_partially_read(io, read, Role::Server, config_inside).await;
-        Self::new(socket, config)
-    }
-
-    /// `socket` must have been made with the same `config`.
-    pub(crate) fn new(socket: WebSocketStream<S>, config: WsConfig) -> Self {
+        let socket = if read.is_empty() {
+            WebSocketStream::from_raw_socket(io, role, config_inside).await
+        } else {
+            // The read buffer takes this allocation over, and is never larger than it was at first.
+            read.reserve_exact(config.read_buffer_bytes);
+            WebSocketStream::from_partially_read(io, read, role, config_inside).await
+        };
         Self {
             socket,
             max_sent_bytes: config.max_sent_bytes(),
@@ -195,5 +195,68 @@ impl<S> fmt::Debug for WsTransport<S> {
             .field("sent_close", &self.sent_close)
             .field("received_close", &self.received_close)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    /// Frames without end, and how often they were read.
+    struct Frames {
+        bytes: Vec<u8>,
+        at: usize,
+        reads: usize,
+    }
+
+    impl AsyncRead for Frames {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            out: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            let end = self.bytes.len().min(self.at + out.remaining());
+            out.put_slice(&self.bytes[self.at..end]);
+            self.at = end;
+            self.reads += 1;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Frames {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, b: &[u8]) -> Poll<std::io::Result<usize>> {
+            Poll::Ready(Ok(b.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn much_is_read_at_a_time_whatever_came_with_the_handshake_and_whoever_holds_frames() {
+        let mut frame = vec![0x81, 126, 1, 134];
+        frame.resize(4 + 390, b'.');
+        let config = WsConfig::client();
+        for ahead in [0, 1, 1_000] {
+            let bytes = frame.repeat(1_000);
+            let frames = Frames { at: ahead, reads: 0, bytes };
+            let ahead = frames.bytes[..ahead].to_vec();
+            let mut link = WsTransport::over(frames, ahead, Role::Client, config).await;
+            let mut held = Vec::new();
+            while held.len() < 1_000 {
+                held.push(link.next().await.unwrap().unwrap());
+            }
+            let Frames { bytes, reads, .. } = link.socket.into_inner();
+            let least = bytes.len() / config.read_buffer_bytes;
+            assert!(reads <= 3 * least, "{reads} reads for {least} buffers");
+        }
     }
 }

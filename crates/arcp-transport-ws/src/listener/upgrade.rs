@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::{
     Error,
     error::ProtocolError,
     handshake::{machine::TryParse, server::Request},
+    protocol::Role,
 };
 
 use crate::{
@@ -74,7 +75,7 @@ impl Upgrade {
         };
         stream.write_all(&head(&response)).await?;
         stream.flush().await?;
-        Ok((Box::pin(WsTransport::server_with(stream, behind, self.config).await), request))
+        Ok((Box::pin(WsTransport::over(stream, behind, Role::Server, self.config).await), request))
     }
 }
 
