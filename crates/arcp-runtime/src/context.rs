@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arcp_core::lease::Authority;
 use arcp_core::runtime::{
-    Draft, EmitError as Refused, Flow, JobKey, JobSpec, ResolvedAgent, Runtime as Machine, StopCause,
+    Draft, EmitError as Refused, JobKey, JobSpec, ResolvedAgent, Runtime as Machine, StopCause,
 };
 use arcp_core::{Now, Principal};
 use arcp_proto::event::{ArtifactRef, EventKind, Log, LogLevel, Metric, Progress, Status, Thought};
@@ -262,7 +262,11 @@ impl JobContext {
         }
         self.trace_tool(&kind, body);
         let draft = Draft::new(kind, Clock::wall(), body).map_err(EmitError::Encode)?;
-        self.emit_with(|machine, now, job| machine.emit(now, job, draft)).await
+        self.enter().await;
+        match self.control.said.push(draft) {
+            Ok(()) => Ok(()),
+            Err(draft) => self.emit_now(|machine, now, job| machine.emit(now, job, draft)).await,
+        }
     }
 
     /// Tells the job's span, if it is recorded, of a call of a tool and of its end.
@@ -284,17 +288,22 @@ impl JobContext {
         &self,
         emit: impl FnOnce(&mut Machine, Now, JobKey) -> Emitted,
     ) -> Result<(), EmitError> {
+        self.enter().await;
+        self.emit_now(emit).await
+    }
+
+    /// Waits until the agent may emit.
+    async fn enter(&self) {
         // An agent that does nothing but emit, and is never made to wait, must still let others have its thread.
         tokio::task::coop::consume_budget().await;
         self.control.released().await;
-        let job = self.spec.job;
-        self.driver.with_job(job, |machine, now| {
-            let flow = emit(machine, now, job)?;
-            if flow == Flow::Wait {
-                self.control.hold(); // under the lock, so that the release cannot come first
-            }
-            Ok::<_, Refused>(())
-        })?;
+    }
+
+    async fn emit_now(
+        &self,
+        emit: impl FnOnce(&mut Machine, Now, JobKey) -> Emitted,
+    ) -> Result<(), EmitError> {
+        self.driver.with_job(self.spec.job, &self.control, emit)?;
         self.control.released().await;
         Ok(())
     }

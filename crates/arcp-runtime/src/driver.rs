@@ -10,8 +10,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use arcp_core::runtime::{
-    Agents, AuthenticationError, Child, ConnectionKey, Delegation, Entry, Event, JobKey, JobSpec,
-    NotDelegated, ResolvedAgent, Runtime as Machine,
+    Agents, AuthenticationError, Child, ConnectionKey, Delegation, Draft, EmitError, Entry, Event, Flow,
+    JobKey, JobSpec, NotDelegated, ResolvedAgent, Runtime as Machine,
 };
 use arcp_core::{Incoming, Instant, Now};
 use arcp_proto::BearerToken;
@@ -79,10 +79,14 @@ struct State {
     /// When the timer task wakes next.
     armed: Option<Instant>,
     commit: Commit,
+    /// Jobs that may have said what the machine is yet to be told.
+    talking: Vec<(JobKey, Arc<JobControl>)>,
+    /// What they have said, while it is told.
+    said: Vec<Draft>,
 }
 
 /// How far the store is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Commit {
     /// It is being opened.
     Opening,
@@ -131,6 +135,8 @@ impl Driver {
             children: HashMap::new(),
             armed: None,
             commit: Commit::Opening,
+            talking: Vec::new(),
+            said: Vec::new(),
         };
         let health = watch::Sender::new(Health::Starting);
         let (executor, tasks) = (Handle::current(), TaskTracker::new());
@@ -167,17 +173,47 @@ impl Driver {
         self.with_state(|state, now| change(&mut state.machine, now))
     }
 
-    /// The same for what an agent of a job says. If somebody is about to send it, what is said until then is committed at once with
-    /// it, when they come.
-    pub(crate) fn with_job<R>(&self, job: JobKey, change: impl FnOnce(&mut Machine, Now) -> R) -> R {
-        let mut state = self.lock();
-        let now = self.clock.now();
-        let result = change(&mut state.machine, now);
-        if !state.machine.is_about_to_transmit(job) {
+    /// The same for what an agent of a job says. If somebody is about to send it, what is said until then is told the machine, and
+    /// committed, when they come.
+    pub(crate) fn with_job(
+        &self,
+        job: JobKey,
+        control: &Arc<JobControl>,
+        emit: impl FnOnce(&mut Machine, Now, JobKey) -> Result<Flow, EmitError>,
+    ) -> Result<(), EmitError> {
+        let (mut state, now) = self.enter();
+        let flow = emit(&mut state.machine, now, job);
+        if flow == Ok(Flow::Wait) {
+            control.hold(); // under the lock, so that the release cannot come first
+        }
+        let awaited = state.machine.is_about_to_transmit(job);
+        if !awaited {
             self.commit(&mut state);
         }
+        if flow.is_ok() && (awaited || state.commit == Commit::Busy) && state.machine.is_running(job) {
+            control.said.open();
+            state.talking.push((job, Arc::clone(control)));
+        }
         self.follow(&mut state);
-        result
+        flow.map(drop)
+    }
+
+    /// Takes the lock, and tells the machine what jobs have said since it was last held.
+    fn enter(&self) -> (MutexGuard<'_, State>, Now) {
+        let mut guard = self.lock();
+        let now = self.clock.now();
+        let State { machine, talking, said, .. } = &mut *guard;
+        for (job, control) in talking.drain(..) {
+            control.said.take(said);
+            for draft in said.drain(..) {
+                match machine.emit(now, job, draft) {
+                    Ok(Flow::Continue) => {}
+                    Ok(Flow::Wait) => control.hold(),
+                    Err(error) => tracing::debug!(%error, "event of a job that ends is lost"),
+                }
+            }
+        }
+        (guard, now)
     }
 
     /// How often principals may send a message, where that is limited.
@@ -188,8 +224,7 @@ impl Driver {
     /// Takes a frame that has come in over a connection. Tells whether there is something to write to it now: whoever reads a
     /// connection writes to it too, and is not woken for what it has brought about itself.
     pub(crate) fn receive(&self, connection: ConnectionKey, frame: Incoming) -> bool {
-        let mut state = self.lock();
-        let now = self.clock.now();
+        let (mut state, now) = self.enter();
         state.machine.handle_frame(now, connection, frame);
         self.commit(&mut state);
         let mut answers = false;
@@ -201,8 +236,7 @@ impl Driver {
     }
 
     fn with_state<R>(&self, change: impl FnOnce(&mut State, Now) -> R) -> R {
-        let mut state = self.lock();
-        let now = self.clock.now();
+        let (mut state, now) = self.enter();
         let result = change(&mut state, now);
         self.commit(&mut state);
         self.follow(&mut state);
@@ -442,7 +476,7 @@ impl Driver {
             return;
         }
         let (Some(driver), Some(agent)) = (self.this.upgrade(), self.agents.get(&spec.agent)) else { return };
-        let control = Arc::new(JobControl::new());
+        let control = Arc::new(JobControl::new(&state.machine.config().limits));
         let job = spec.job;
         let agent = Arc::clone(agent);
         let supervised = supervise(driver, spec, agent, Arc::clone(&control));

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arcp_core::runtime::{JobKey, JobSpec, Outcome, StopCause};
+use arcp_core::runtime::{JobKey, JobSpec, Limits, Outcome, StopCause};
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::ErasedAgent;
 use crate::context::JobContext;
 use crate::driver::Driver;
+use crate::said::Said;
 use crate::within::Within;
 
 /// What the driver and the context of a job share.
@@ -21,15 +22,18 @@ pub(crate) struct JobControl {
     /// Whether the agent must not emit for now.
     held: AtomicBool,
     released: Notify,
+    /// What the machine is yet to be told.
+    pub(crate) said: Said,
 }
 
 impl JobControl {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             stop: CancellationToken::new(),
             cause: OnceLock::new(),
             held: AtomicBool::new(false),
             released: Notify::new(),
+            said: Said::new(limits),
         }
     }
 
@@ -125,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hold_lasts_until_the_release_and_a_release_is_never_lost() {
-        let control = JobControl::new();
+        let control = JobControl::new(&Limits::default());
         control.released().await;
         control.hold();
         let mut waiting = [std::pin::pin!(control.released()), std::pin::pin!(control.released())];
@@ -143,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hold_between_release_and_waking_is_seen() {
-        let control = JobControl::new();
+        let control = JobControl::new(&Limits::default());
         control.hold();
         let mut waiting = std::pin::pin!(control.released());
         assert!(waiting.as_mut().now_or_never().is_none());
@@ -156,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_cause_is_the_one_that_counts() {
-        let control = JobControl::new();
+        let control = JobControl::new(&Limits::default());
         assert_eq!(control.cause(), None);
         control.stop(StopCause::TimedOut);
         control.stop(StopCause::Cancelled);

@@ -57,6 +57,7 @@ mod operation;
 mod rates;
 mod result;
 mod runtime;
+mod said;
 pub mod store;
 mod visitor;
 mod within;

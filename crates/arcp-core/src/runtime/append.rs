@@ -118,6 +118,11 @@ impl Runtime {
         })
     }
 
+    /// Whether a job has not ended.
+    pub fn is_running(&self, job_key: JobKey) -> bool {
+        self.jobs.get(&job_key).is_some_and(|job| !job.has_ended())
+    }
+
     /// Keeps what is kept of logs within the limits. Terminal messages are kept as long as their jobs are known.
     fn forget_history(&mut self, growing: JobKey) {
         let limits = &self.config.limits;

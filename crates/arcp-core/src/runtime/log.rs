@@ -53,6 +53,16 @@ impl Draft {
         Ok(Self { kind, ts, payload, cost: metric.and_then(|metric| Cost::of(&metric)), feature })
     }
 
+    /// How long its payload is, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// Whether it tells what something has cost, so that the job's budget may refuse it (§9.6).
+    pub fn is_charged(&self) -> bool {
+        self.cost.is_some()
+    }
+
     /// The same of a chunk of a result that is bytes.
     ///
     /// # Errors

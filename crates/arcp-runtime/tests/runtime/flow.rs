@@ -101,6 +101,30 @@ async fn a_wedged_session_does_not_hold_up_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_job_has_said_is_there_for_others_before_its_reader_comes_for_it() {
+    let says = agent_fn(|ctx: JobContext, _: Value| async move {
+        for _ in 0..EVENTS {
+            ctx.info("more").await?;
+        }
+        ctx.stopped().await;
+        Ok::<_, AgentError>(())
+    });
+    let runtime = builder().agent("says@1", says).build().unwrap();
+    let mut wedged = Peer::open_with(&runtime, 1).await;
+    let job_id = wedged.submit("says").await;
+    settle().await;
+    let mut other = Peer::open_with_features(&runtime, serde_json::json!(["subscribe"])).await;
+    other.say("job.subscribe", serde_json::json!({ "job_id": job_id, "history": true }), &job_id).await;
+    assert_eq!(other.receive_type("job.subscribed").await["payload"]["subscribed_from"], EVENTS);
+    for event_seq in 1..=EVENTS {
+        assert_eq!(other.receive_type("job.event").await["event_seq"], event_seq);
+    }
+    for event_seq in 1..=EVENTS {
+        assert_eq!(wedged.receive_type("job.event").await["event_seq"], event_seq);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_are_not_read_while_their_answers_wait() {
     let limits = Limits { answers: 4, ..Limits::default() };
     let runtime = builder().limits(limits).build().unwrap();
