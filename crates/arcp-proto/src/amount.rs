@@ -35,12 +35,12 @@ impl Amount {
 
     /// The sum, or `None` where it cannot be held exactly.
     pub fn checked_add(self, other: Self) -> Option<Self> {
-        self.exactly(other, self.0.checked_add(other.0)?)
+        Self::exactly(self.0.checked_add(other.0)?, self.0.fract().checked_add(other.0.fract())?)
     }
 
     /// The difference, or `None` where it cannot be held exactly.
     pub fn checked_sub(self, other: Self) -> Option<Self> {
-        self.exactly(other, self.0.checked_sub(other.0)?)
+        Self::exactly(self.0.checked_sub(other.0)?, self.0.fract().checked_sub(other.0.fract())?)
     }
 
     /// The sum; rounded down where it cannot be held exactly, and the largest amount where it is beyond all.
@@ -79,10 +79,12 @@ impl Amount {
         }
     }
 
-    /// `outcome`, unless digits of an operand were rounded away in it: a cost that is rounded to nothing is free.
-    fn exactly(self, other: Self, outcome: Decimal) -> Option<Self> {
-        let needed = self.0.normalize().scale().max(other.0.normalize().scale());
-        (outcome.scale() >= needed).then_some(Self(outcome))
+    /// `outcome`, unless digits were rounded away in it: a cost that is rounded to nothing is free.
+    ///
+    /// `fraction` is what the operands have behind their points, summed up in the same way. It is below two, so that it is always
+    /// exact, and has as many places as the exact outcome.
+    fn exactly(outcome: Decimal, fraction: Decimal) -> Option<Self> {
+        (outcome.scale() >= fraction.normalize().scale()).then_some(Self(outcome))
     }
 
     /// The exact value of a JSON number, exponent included.
@@ -364,6 +366,38 @@ mod tests {
             assert_eq!(number(text), Err(InvalidAmount), "{text}");
         }
         assert_eq!(number("0e999999"), Ok(Amount::ZERO));
+    }
+
+    #[test]
+    fn a_sum_is_held_exactly_once_its_last_zeros_are_dropped() {
+        for (left, right, sum) in [
+            ("79228162514264337593543930.535", "228162514264337593543930.525", "79456325028528675187087861.06"),
+            ("7.9228162514264337593543930530", "2.0000000000000000000000000070", "9.92281625142643375935439306"),
+            ("7000000000000000000000000000.5", "922816251426433759354395033.5", "7922816251426433759354395034"),
+        ] {
+            let [left, right, sum] = [left, right, sum].map(|text| number(text).unwrap());
+            let minus = |amount: Amount| number(&format!("-{amount}")).unwrap();
+            assert_eq!(left.checked_add(right), Some(sum), "{left} + {right}");
+            assert_eq!(right.checked_add(left), Some(sum), "{right} + {left}");
+            assert_eq!(left.plus(right), sum);
+            assert_eq!(left.checked_sub(minus(right)), Some(sum), "{left} - -{right}");
+            assert_eq!(minus(left).checked_sub(right), Some(minus(sum)), "-{left} - {right}");
+            assert_eq!(minus(left).minus(right), minus(sum));
+        }
+    }
+
+    #[test]
+    fn a_sum_that_loses_a_digit_is_refused_and_rounded_down() {
+        for (left, right, below) in [
+            ("79228162514264337593543930.535", "228162514264337593543930.524", "79456325028528675187087861.05"),
+            ("79228162514264337593543950335", "0.5", "79228162514264337593543950335"),
+            ("-79228162514264337593543950.335", "-0.001", "-79228162514264337593543950.34"),
+        ] {
+            let [left, right, below] = [left, right, below].map(|text| number(text).unwrap());
+            assert_eq!(left.checked_add(right), None, "{left} + {right}");
+            let sum = left.plus(right);
+            assert!(sum <= below && below.minus(sum) <= number("1").unwrap(), "{left} + {right} is {sum}");
+        }
     }
 
     #[test]
