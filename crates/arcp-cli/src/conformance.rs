@@ -17,6 +17,7 @@ use crate::connect::Endpoint;
 use crate::exit::{self, Failure};
 use crate::plain::{lines, one_line, stdout};
 use crate::settings::variable;
+use crate::signals::{Hangups, Signals};
 use crate::trust::Trust;
 
 #[derive(clap::Args)]
@@ -82,7 +83,7 @@ pub(crate) struct Conformance {
 }
 
 /// What runs the client under test. In each command {url} and {token} stand for where it is to connect to; both are in ARCP_URL and
-/// ARCP_TOKEN, too.
+/// ARCP_TOKEN, too. On Unix each is a process group of its own, of which nothing is left once its case is over.
 #[derive(clap::Args)]
 struct Client {
     /// Submits a job, follows it to its end, prints its result and nothing else on stdout, and exits with 0 if it succeeded: {agent} and
@@ -178,10 +179,19 @@ pub(crate) async fn run(conformance: Conformance) -> Result<(), Failure> {
     }
     conformance.report.iter().try_for_each(Destination::check)?;
     let at_a_time = usize::try_from(conformance.at_a_time).unwrap_or(AT_A_TIME);
-    let run = if conformance.as_runtime {
-        test_client(&commands(&conformance)?, &cases, at_a_time, tell).await
-    } else {
-        test_runtime(&target(&conformance)?, &cases, at_a_time, tell).await
+    // What was started does not end by itself with this program: each client is a process group of its own.
+    let (mut signals, mut hangups) = (Signals::listen()?, Hangups::listen()?);
+    let play = async {
+        if conformance.as_runtime {
+            Ok::<_, Failure>(test_client(&commands(&conformance)?, &cases, at_a_time, tell).await)
+        } else {
+            Ok(test_runtime(&target(&conformance)?, &cases, at_a_time, tell).await)
+        }
+    };
+    let run = tokio::select! {
+        run = play => run?,
+        () = signals.next() => return Err(Failure::silent(exit::INTERRUPTED)),
+        () = hangups.next(), if hangups.in_terminal() => return Err(Failure::silent(exit::INTERRUPTED)),
     };
     let (run, untestable) = match run {
         Ok(run) => (run, None),

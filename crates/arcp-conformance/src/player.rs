@@ -178,7 +178,7 @@ impl<'a> Player<'a> {
                 Ok(())
             }
             Action::Runs(run) => self.run(run).await,
-            Action::Interrupts => self.interrupt().await,
+            Action::Interrupts => self.interrupt(),
             Action::Accepts(pattern) => self.accept(who, pattern, until).await.map(drop),
             Action::AcceptsResume(pattern) => self.accept_resume(who, pattern, until).await,
             Action::Welcomes(changes) => self.welcome(who, changes, until).await,

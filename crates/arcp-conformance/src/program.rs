@@ -1,5 +1,7 @@
 //! The client under test: how it is started, where it connects to, and how it ends.
 
+mod group;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+
+use self::group::Group;
 
 /// How long a frame may be, either way.
 const FRAME: usize = 64 * 1024 * 1024;
@@ -30,6 +34,9 @@ const FRAME: usize = 64 * 1024 * 1024;
 /// `ARCP_TOKEN`. It is to end with exit code 0 if the job ended in success, or the list is printed, and with another one if not. A
 /// result that is a string is printed as it stands or as JSON, any other as JSON; nothing else is on stdout. Cases that need a command
 /// which is not given are not run.
+///
+/// On Unix a command is a process group of its own, so that it may be a shell, or start others in any other way: SIGINT goes to all of
+/// them, and what still runs when the program has ended, or its case, is killed. Elsewhere only the program itself is.
 #[derive(Clone, Debug, Default)]
 pub struct ClientCommands {
     commands: BTreeMap<String, Vec<String>>,
@@ -74,6 +81,8 @@ pub(crate) struct Program {
 }
 
 struct Running {
+    /// Dropped before the child: the id of a child that was waited for is nobody's any more.
+    group: Group,
     child: Child,
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
@@ -115,9 +124,11 @@ impl Program {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        Group::lead(&mut command);
         let mut child = command.spawn().map_err(|error| format!("{program} cannot be started: {error}"))?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        self.running = Some(Running { child, stdout: read(stdout), stderr: read(stderr) });
+        let group = Group::of(&child);
+        self.running = Some(Running { group, child, stdout: read(stdout), stderr: read(stderr) });
         Ok(())
     }
 
@@ -133,7 +144,10 @@ impl Program {
     pub(crate) async fn ends(&mut self, until: Instant) -> Result<(), String> {
         let Some(running) = &mut self.running else { return Err("it was not started".to_owned()) };
         match tokio::time::timeout_at(until, running.child.wait()).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(_)) => {
+                running.group.kill();
+                Ok(())
+            }
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("it still runs".to_owned()),
         }
@@ -145,8 +159,13 @@ impl Program {
         self.ends(until).await?;
         let Some(mut running) = self.running.take() else { return Err("it was not started".to_owned()) };
         let status = running.child.wait().await.map_err(|error| error.to_string())?;
-        let stdout = running.stdout.await.unwrap_or_default();
-        let stderr = running.stderr.await.unwrap_or_default();
+        // What it has said last is read in no time, but something that has left the group may still have the pipes.
+        let until = until.max(Instant::now() + Duration::from_secs(1));
+        let read = futures_util::future::join(running.stdout, running.stderr);
+        let (stdout, stderr) = tokio::time::timeout_at(until, read).await.map_err(|_| {
+            "it has ended, and something that it has started still has its stdout or stderr".to_owned()
+        })?;
+        let (stdout, stderr) = (stdout.unwrap_or_default(), stderr.unwrap_or_default());
         let text = stdout.trim();
         let result = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
         let output = format!("{stdout}{stderr}");
@@ -156,18 +175,15 @@ impl Program {
     }
 
     /// Interrupts it, as a terminal does.
-    pub(crate) async fn interrupt(&mut self) -> Result<(), String> {
-        let id = self.running.as_ref().and_then(|running| running.child.id());
-        let Some(id) = id else { return Err("it does not run".to_owned()) };
-        match Command::new("kill").args(["-INT", &id.to_string()]).status().await {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(format!("it cannot be interrupted: kill has ended with {status}")),
-            Err(error) => Err(format!("it cannot be interrupted: {error}")),
-        }
+    pub(crate) fn interrupt(&mut self) -> Result<(), String> {
+        let Some(running) = &self.running else { return Err("it does not run".to_owned()) };
+        running.group.interrupt().map_err(|why| format!("it cannot be interrupted: {why}"))
     }
 
+    /// Ends it, and what it has started.
     pub(crate) async fn stop(&mut self) {
         if let Some(mut running) = self.running.take() {
+            running.group.kill();
             let _ = running.child.kill().await; // it may be gone already
         }
     }
@@ -181,4 +197,92 @@ fn read(pipe: Option<impl tokio::io::AsyncRead + Unpin + Send + 'static>) -> Joi
         }
         String::from_utf8_lossy(&bytes).into_owned()
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A shell that is the client, starts another process, and then does something.
+    struct Shell {
+        program: Program,
+        /// Says what came of a pipe that both have open, once nobody has any more.
+        left: oneshot::Receiver<String>,
+        _directory: tempfile::TempDir,
+    }
+
+    /// What the shell does while the other process runs. Comes back when that was started.
+    async fn shell(then: &str) -> Shell {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let script = format!("exec 3>'{}'; sleep 1000 & {then}", pipe.display());
+        let commands = ClientCommands::new().command("submit", ["sh", "-c", &script]);
+        let mut program = Program::new(&commands).await.unwrap();
+        program.start("submit", &json!({})).await.unwrap();
+        let ((say_started, started), (say_left, left)) = (oneshot::channel(), oneshot::channel());
+        // A thread, since the runtime would wait for a task that blocks.
+        std::thread::spawn(move || {
+            let mut pipe = File::open(pipe).unwrap();
+            let mut text = vec![0];
+            pipe.read_exact(&mut text).unwrap();
+            say_started.send(()).unwrap();
+            pipe.read_to_end(&mut text).unwrap();
+            say_left.send(String::from_utf8(text).unwrap())
+        });
+        within(started).await.unwrap();
+        Shell { program, left, _directory: directory }
+    }
+
+    async fn within<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(PATIENCE, future).await.expect("in time")
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_stopped_leaves_nobody_behind() {
+        let mut shell = shell("echo started >&3; wait").await;
+        shell.program.stop().await;
+        assert_eq!(within(shell.left).await.unwrap(), "started\n");
+    }
+
+    #[tokio::test]
+    async fn a_client_whose_case_is_dropped_leaves_nobody_behind() {
+        let Shell { program, left, _directory } = shell("echo started >&3; wait").await;
+        drop(program);
+        assert_eq!(within(left).await.unwrap(), "started\n");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_ended_leaves_nobody_behind_and_nobody_is_waited_for() {
+        let mut shell = shell("echo started >&3; echo done; exit 3").await;
+        let ended = within(shell.program.ended(Instant::now() + PATIENCE)).await.unwrap();
+        assert_eq!((&ended["code"], &ended["stdout"]), (&json!(3), &json!("done\n")));
+        assert_eq!(within(shell.left).await.unwrap(), "started\n");
+    }
+
+    #[cfg(target_os = "linux")] // elsewhere there need be no `setsid`
+    #[tokio::test]
+    async fn whoever_has_left_the_group_is_not_waited_for() {
+        let leaves = r#"setsid sh -c "echo started >&3; kill -USR1 $$; exec sleep 10""#;
+        let mut shell = shell(&format!("trap 'exit 0' USR1; {leaves} & wait")).await;
+        within(shell.program.ends(Instant::now() + PATIENCE)).await.unwrap();
+        let ended = shell.program.ended(Instant::now()).await;
+        assert!(ended.unwrap_err().contains("still has its stdout"));
+    }
+
+    #[tokio::test]
+    async fn an_interrupt_comes_to_what_a_shell_has_started() {
+        let mut shell = shell("trap 'exit 7' INT; echo started >&3; sleep 1000").await;
+        shell.program.interrupt().unwrap();
+        let ended = within(shell.program.ended(Instant::now() + PATIENCE)).await.unwrap();
+        assert_eq!(ended["code"], 7);
+        assert!(shell.program.interrupt().is_err());
+    }
 }

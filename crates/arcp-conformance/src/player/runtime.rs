@@ -24,9 +24,9 @@ impl Player<'_> {
         program.start(&run.command, &with).await.map_err(Trouble::Case)
     }
 
-    pub(super) async fn interrupt(&mut self) -> Result<(), Trouble> {
+    pub(super) fn interrupt(&mut self) -> Result<(), Trouble> {
         let (program, _) = self.client()?;
-        program.interrupt().await.map_err(|came| Trouble::due("a client that is interrupted", came))
+        program.interrupt().map_err(|came| Trouble::due("a client that is interrupted", came))
     }
 
     /// Takes a connection, over which a hello is the first message. Meanwhile the one before it may be closed in order.
