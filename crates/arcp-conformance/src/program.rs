@@ -36,7 +36,8 @@ const FRAME: usize = 64 * 1024 * 1024;
 /// which is not given are not run.
 ///
 /// On Unix a command is a process group of its own, so that it may be a shell, or start others in any other way: SIGINT goes to all of
-/// them, and what still runs when the program has ended, or its case, is killed. Elsewhere only the program itself is.
+/// them, as it does from a terminal, and what still runs when the program has ended, or its case, is killed. (Many shells end by the
+/// SIGINT themselves, whatever the client then ends with, unless they start it by `exec`.) Elsewhere only the program itself is killed.
 #[derive(Clone, Debug, Default)]
 pub struct ClientCommands {
     commands: BTreeMap<String, Vec<String>>,
@@ -199,7 +200,8 @@ fn read(pipe: Option<impl tokio::io::AsyncRead + Unpin + Send + 'static>) -> Joi
     })
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::fs::File;
     use std::io::Read;

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::tap::{Known, To};
+use crate::change::{changes, is, is_kind, pass, remove, replace, swallows};
+use crate::tap::{Change, Known, To};
 
 /// Something that a runtime does wrong.
 pub(crate) struct Fault {
@@ -11,42 +12,22 @@ pub(crate) struct Fault {
     /// The case that is about it.
     pub(crate) case: &'static str,
     /// What becomes of a message that passes. A frame that is no object passes as a string.
-    pub(crate) change: fn(&mut Known, To, Value) -> Vec<(To, Value)>,
+    pub(crate) change: Change,
 }
 
 /// Changes what the runtime sends.
 macro_rules! sent {
-    (|$known:pat_param, $message:ident| $change:expr) => {
-        |known: &mut Known, to: To, mut $message: Value| {
-            if to == To::Client && $message.is_object() {
-                let $known = known;
-                $change;
-            }
-            pass(to, $message)
-        }
-    };
+    ($($change:tt)*) => { changes!(Client, $($change)*) };
 }
 
 /// Changes what the runtime is told.
 macro_rules! heard {
-    (|$known:pat_param, $message:ident| $change:expr) => {
-        |known: &mut Known, to: To, mut $message: Value| {
-            let $known = known;
-            if to == To::Runtime && $message.is_object() {
-                $change;
-            }
-            pass(to, $message)
-        }
-    };
+    ($($change:tt)*) => { changes!(Runtime, $($change)*) };
 }
 
 /// Swallows what the runtime sends and is like this.
 macro_rules! swallowed {
-    (|$message:ident| $which:expr) => {
-        |_: &mut Known, to: To, $message: Value| {
-            if to == To::Client && $message.is_object() && $which { Vec::new() } else { pass(to, $message) }
-        }
-    };
+    ($($which:tt)*) => { swallows!(Client, $($which)*) };
 }
 
 /// Leaves a member out of what the runtime sends of a type.
@@ -67,43 +48,8 @@ macro_rules! unheard {
     };
 }
 
-fn pass(to: To, mut message: Value) -> Vec<(To, Value)> {
-    prune(&mut message);
-    vec![(to, message)]
-}
-
-/// Takes away what is marked as gone.
-fn prune(value: &mut Value) {
-    if let Value::Object(members) = value {
-        members.retain(|_, member| *member != GONE);
-        members.values_mut().for_each(prune);
-    }
-}
-
-/// Marks a member that is to go.
-const GONE: &str = "\u{0}gone";
-
-fn is(message: &Value, kind: &str) -> bool {
-    message["type"] == kind
-}
-
-fn is_kind(message: &Value, kind: &str) -> bool {
-    message["payload"]["kind"] == kind
-}
-
 fn is_end(message: &Value) -> bool {
     is(message, "job.result") || is(message, "job.error")
-}
-
-/// Replaces a member, if it is there.
-fn replace(value: &mut Value, pointer: &str, with: impl Into<Value>) {
-    if let Some(member) = value.pointer_mut(pointer) {
-        *member = with.into();
-    }
-}
-
-fn remove(value: &mut Value, pointer: &str) {
-    replace(value, pointer, GONE);
 }
 
 fn session(message: &Value) -> String {

@@ -1,17 +1,42 @@
 //! Each fault of a runtime is caught by the case that is about it, which the same runtime without the fault passes (`ours.rs`).
 
+use std::sync::{Arc, Mutex};
+
 use arcp_conformance::{AT_A_TIME, Outcome, runtime_cases, test_runtime};
+use arcp_transport::memory::{MemoryConnector, pair};
+use arcp_transport::{BoxFuture, BoxTransport, ConnectError, Connector};
 
 use crate::faults::{FAULTS, Fault};
 use crate::host;
-use crate::tap::Tapped;
+use crate::tap::{Change, Known, carry};
+
+/// Connects to a runtime, through a fault.
+struct Tapped {
+    inner: MemoryConnector,
+    change: Change,
+    known: Arc<Mutex<Known>>,
+}
+
+impl Connector for Tapped {
+    fn connect(&self) -> BoxFuture<'_, Result<BoxTransport, ConnectError>> {
+        Box::pin(async {
+            let far = self.inner.connect().await?;
+            let (near, middle) = pair(64);
+            tokio::spawn(carry(Box::pin(middle), far, None, self.change, self.known.clone()));
+            Ok(Box::pin(near) as BoxTransport)
+        })
+    }
+}
 
 /// The cases that a runtime with this fault fails, among these.
 async fn failed(fault: &'static Fault, only: impl Fn(&str) -> bool) -> Vec<String> {
     let cases: Vec<_> = runtime_cases().into_iter().filter(|case| only(&case.id)).collect();
     let (connector, _calls) = host::start();
-    let target = host::target(Tapped::new(connector, fault));
-    match test_runtime(&target, &cases, AT_A_TIME, |_, _| ()).await {
+    let known = Arc::<Mutex<Known>>::default();
+    let tapped = Tapped { inner: connector, change: fault.change, known: Arc::clone(&known) };
+    let run = test_runtime(&host::target(tapped), &cases, AT_A_TIME, |_, _| ()).await;
+    assert!(!known.is_poisoned(), "{}: the fault has failed itself", fault.name);
+    match run {
         Ok(run) => {
             let outcomes = run.outcomes.into_iter();
             let failed = outcomes.filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));

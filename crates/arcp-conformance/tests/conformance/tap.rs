@@ -1,15 +1,12 @@
-//! A link to a runtime with somebody in the middle: what passes can be changed, swallowed, doubled, or answered. What is done to it is in
-//! `faults.rs`.
+//! A link between a client and a runtime with somebody in the middle: what passes can be changed, swallowed, doubled, or answered. What is
+//! done to it is in `faults.rs`, and how the two come together in `mutants.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use arcp_transport::memory::{MemoryConnector, pair};
-use arcp_transport::{BoxFuture, BoxTransport, ConnectError, Connector, Frame};
+use arcp_transport::{BoxTransport, Frame};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-
-use crate::faults::Fault;
 
 /// Which way a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,55 +24,37 @@ pub(crate) struct Known {
     pub(crate) values: BTreeMap<String, Value>,
 }
 
-/// Connects to a runtime, through a fault.
-pub(crate) struct Tapped {
-    inner: MemoryConnector,
-    fault: &'static Fault,
-    known: Arc<Mutex<Known>>,
-}
+/// What becomes of a message that passes. A frame that is no object passes as a string.
+pub(crate) type Change = fn(&mut Known, To, Value) -> Vec<(To, Value)>;
 
-impl Tapped {
-    pub(crate) fn new(inner: MemoryConnector, fault: &'static Fault) -> Self {
-        Self { inner, fault, known: Arc::default() }
-    }
-}
-
-impl Connector for Tapped {
-    fn connect(&self) -> BoxFuture<'_, Result<BoxTransport, ConnectError>> {
-        Box::pin(async {
-            let far = self.inner.connect().await?;
-            let (near, middle) = pair(64);
-            self.known.lock().unwrap().links += 1;
-            tokio::spawn(carry(Box::pin(middle), far, self.fault, self.known.clone()));
-            Ok(Box::pin(near) as BoxTransport)
-        })
-    }
-}
-
-/// Carries frames both ways until one end is done.
-async fn carry(
+/// Carries frames both ways until one end is done; first what the client has said already.
+pub(crate) async fn carry(
     mut client: BoxTransport,
     mut runtime: BoxTransport,
-    fault: &'static Fault,
+    mut said: Option<Frame>,
+    change: Change,
     known: Arc<Mutex<Known>>,
 ) {
+    known.lock().unwrap().links += 1;
     loop {
-        let (to, frame) = tokio::select! {
-            frame = client.next() => (To::Runtime, frame),
-            frame = runtime.next() => (To::Client, frame),
+        let (to, frame) = match said.take() {
+            Some(frame) => (To::Runtime, Some(Ok(frame))),
+            None => tokio::select! {
+                frame = client.next() => (To::Runtime, frame),
+                frame = runtime.next() => (To::Client, frame),
+            },
         };
         let frames = match frame {
             Some(Ok(Frame::Text(text))) => {
-                let messages = match serde_json::from_str::<Value>(&text) {
-                    Ok(message) if message.is_object() => {
-                        (fault.change)(&mut known.lock().unwrap(), to, message)
-                    }
-                    _ => (fault.change)(&mut known.lock().unwrap(), to, Value::String(text.to_string())),
+                let message = match serde_json::from_str::<Value>(&text) {
+                    Ok(message) if message.is_object() => message,
+                    _ => Value::String(text.to_string()),
                 };
                 let frame = |message: Value| match message {
                     Value::String(text) => Frame::text(text),
                     message => Frame::text(message.to_string()),
                 };
+                let messages = change(&mut known.lock().unwrap(), to, message);
                 messages.into_iter().map(|(to, message)| (to, frame(message))).collect()
             }
             Some(Ok(frame)) => vec![(to, frame)],
