@@ -49,7 +49,7 @@ pub(crate) struct Conformance {
     #[command(flatten)]
     client: Client,
 
-    /// Play the cases whose number begins so only, such as 6.3 or 6.3-04. Repeatable.
+    /// Play only the cases whose number begins so, such as 6.3 or 6.3-04, or another section that asks for the same. Repeatable.
     #[arg(long, value_name = "NUMBER")]
     case: Vec<String>,
 
@@ -219,7 +219,9 @@ fn cases(conformance: &Conformance) -> Result<Vec<Case>, Failure> {
     let asked = |case: &Case| {
         let numbers = &conformance.case;
         let number = case.id.strip_prefix("client-").unwrap_or(&case.id);
-        let named = |wanted: &String| [number, &case.id].iter().any(|id| is_within(id, wanted));
+        let also = case.also.iter().map(|section| section.trim_start_matches('§'));
+        let ids: Vec<_> = [number, &case.id].into_iter().chain(also).collect();
+        let named = |wanted: &String| ids.iter().any(|id| is_within(id, wanted));
         case.level <= conformance.level && (numbers.is_empty() || numbers.iter().any(named))
     };
     let cases: Vec<_> = all.into_iter().filter(asked).collect();

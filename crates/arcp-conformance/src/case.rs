@@ -17,6 +17,8 @@ pub struct Case {
     pub id: String,
     /// The section that says so, such as `§6.3`.
     pub section: String,
+    /// Other sections that ask for the same, such as `§14`.
+    pub also: Vec<String>,
     /// How strongly.
     pub level: Level,
     /// What is asked for, in one sentence.
@@ -25,6 +27,13 @@ pub struct Case {
     pub needs: Vec<Need>,
     /// What is done, and what is due.
     pub steps: Vec<Step>,
+}
+
+impl Case {
+    /// Every section that asks for it, such as `§6.6, §14`.
+    pub fn sections(&self) -> String {
+        std::iter::once(&self.section).chain(&self.also).map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// How strongly something is asked for.

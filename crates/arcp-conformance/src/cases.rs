@@ -58,6 +58,12 @@ mod tests {
                 let (section, number) = case.id.rsplit_once('-').unwrap();
                 let section = section.strip_prefix("client-").unwrap_or(section);
                 assert_eq!(format!("§{section}"), case.section, "{}", case.id);
+                let mut sections: BTreeSet<_> = case.also.iter().collect();
+                assert!(
+                    sections.insert(&case.section) && sections.len() == case.also.len() + 1,
+                    "{}",
+                    case.id
+                );
                 assert!(number.len() == 2 && number.parse::<u8>().is_ok(), "{}", case.id);
                 assert!(!case.steps.is_empty() && !case.title.ends_with('.'), "{}", case.id);
             }

@@ -107,7 +107,7 @@ impl<'a> Player<'a> {
                 Err(Trouble::Due { due, came }) => (due, came),
                 Err(Trouble::Case(problem)) => ("a case that can be played".to_owned(), problem),
             };
-            let (doing, section) = (step.text.clone(), case.section.clone());
+            let (doing, section) = (step.text.clone(), case.sections());
             let (due, came) = (plain(&due), plain(&came));
             let failure = Failure { step: index + 1, doing, due, came, section };
             outcome = Outcome::Failed(failure.without(&self.secrets()));

@@ -54,7 +54,8 @@ pub fn markdown(runs: &[(&str, &Run)]) -> String {
             None => String::new(),
         });
         let cells = cells.collect::<Vec<_>>().join(" | ");
-        out.push_str(&format!("| {} | {} | {} | {cells} |\n", case.id, case.level, cell(&case.title)));
+        let also = if case.also.is_empty() { String::new() } else { format!(" ({})", case.also.join(", ")) };
+        out.push_str(&format!("| {} | {} | {}{also} | {cells} |\n", case.id, case.level, cell(&case.title)));
     }
     if !reasons.is_empty() {
         out.push_str("\n### Not run\n\n");
@@ -79,8 +80,8 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-/// A run as JSON: `peer`, `counts` by level, and `cases`, each with its `outcome` (`passed`, `failed` or `not_run`) and, where it did not
-/// pass, why.
+/// A run as JSON: `peer`, `counts` by level, and `cases`, each with its `section`, the others that ask for the same as `also`, its
+/// `outcome` (`passed`, `failed` or `not_run`) and, where it did not pass, why.
 pub fn json(run: &Run) -> Value {
     let counts: BTreeMap<_, _> = Level::ALL
         .into_iter()
@@ -88,7 +89,7 @@ pub fn json(run: &Run) -> Value {
         .collect();
     let cases = run.outcomes.iter().map(|(case, outcome)| {
         let mut entry = json!({
-            "id": case.id, "section": case.section, "level": case.level, "title": case.title, "outcome": word(outcome),
+            "id": case.id, "section": case.section, "also": case.also, "level": case.level, "title": case.title, "outcome": word(outcome),
         });
         match outcome {
             Outcome::Passed => {}
@@ -152,5 +153,15 @@ mod tests {
         let run = Run { peer: "a|b".to_owned(), outcomes: vec![(case, Outcome::Passed)] };
         let page = markdown(&[(&run.peer, &run)]);
         assert_eq!(page.lines().next(), Some(r"| | a\|b |"));
+    }
+
+    #[test]
+    fn every_section_that_asks_for_it_is_told() {
+        let text = "section: '5'\ncases: [{id: 5-01, title: x, also: ['6.1', '14'], steps: [{drops: }]}]";
+        let case = read("f", text).unwrap().remove(0);
+        assert_eq!(case.sections(), "§5, §6.1, §14");
+        let run = Run { peer: "a".to_owned(), outcomes: vec![(case, Outcome::Passed)] };
+        assert!(markdown(&[("a", &run)]).contains("\n| 5-01 | MUST | x (§6.1, §14) | passed |\n"));
+        assert_eq!(json(&run)["cases"][0]["also"], serde_json::json!(["§6.1", "§14"]));
     }
 }

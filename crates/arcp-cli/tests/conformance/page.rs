@@ -16,7 +16,7 @@ the protocol with the section that says so, and a list of steps as data: what a 
 `crates/arcp-conformance/cases`, and `arcp conformance` plays them against any runtime or client.
 
 **MUST** and **SHOULD** are the draft's. **profile** is what the draft leaves open and this project has decided: another
-implementation may do otherwise and be right.
+implementation may do otherwise and be right. Where other sections ask for the same, they are named behind the sentence.
 
 What cannot be seen from outside is no case, and is tested elsewhere: that credentials are revoked at the upstream whatever happens, and
 are not offered where that is not certain (§9.8.2, §14); what is logged for audit; encryption; the caps of sessions; a runtime that

@@ -36,6 +36,8 @@ struct Written {
     id: String,
     title: String,
     section: Option<String>,
+    #[serde(default)]
+    also: Vec<String>,
     level: Option<Level>,
     #[serde(default)]
     needs: Vec<String>,
@@ -59,6 +61,7 @@ pub fn read(name: &str, text: &str) -> Result<Vec<Case>, BadCase> {
             .collect::<Result<Vec<_>, _>>()?;
         cases.push(Case {
             section: format!("§{}", written.section.as_ref().unwrap_or(&file.section)),
+            also: written.also.iter().map(|section| format!("§{section}")).collect(),
             level: written.level.unwrap_or(file.level),
             title: written.title,
             needs,

@@ -281,7 +281,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it does not echo the lease",
-        case: "7.1-05",
+        case: "9.1-02",
         change: sent!(|_, message| if is(&message, "job.accepted") {
             replace(&mut message, "/payload/lease", json!({}))
         }),
@@ -373,7 +373,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it tells strangers which jobs there are",
-        case: "14-02",
+        case: "7.6-15",
         change: sent!(|_, message| if message["payload"]["code"] == "JOB_NOT_FOUND" {
             replace(&mut message, "/payload/code", "PERMISSION_DENIED");
         }),
@@ -451,7 +451,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "it invites to repeat what fails again",
-        case: "12-13",
+        case: "9.6-04",
         change: sent!(|_, message| {
             let final_codes = ["LEASE_EXPIRED", "BUDGET_EXHAUSTED"];
             for at in ["/payload", "/payload/body/error"] {
