@@ -1,8 +1,7 @@
 //! What the writer knows by heart: the small names of sessions and jobs, where their logs and views are, and who follows what.
 
-use std::collections::HashMap;
-
 use arcp_proto::{JobId, SessionId};
+use foldhash::HashMap;
 
 use crate::follows::Follows;
 use crate::shown::ShownJobs;
@@ -46,8 +45,8 @@ impl Ids {
     /// Of a store in which nothing is. Ids below the given ones were used.
     pub(crate) fn new(next_session: i64, next_job: i64) -> Self {
         Self {
-            sessions: HashMap::new(),
-            jobs: HashMap::new(),
+            sessions: HashMap::default(),
+            jobs: HashMap::default(),
             follows: Follows::new(1),
             shown: ShownJobs::default(),
             next_session,

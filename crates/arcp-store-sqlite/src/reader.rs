@@ -163,7 +163,8 @@ impl SqliteReader {
     }
 
     /// What is stored of a job's log from the place `from` on, in order; of a job that is not gone without what its log has
-    /// forgotten and views alone still show. Returns whether there is such a job.
+    /// forgotten and views alone still show. Returns whether there is such a job. The first call reads the names of all jobs, and the reader
+    /// keeps them; a later one reads on where that ended.
     ///
     /// # Errors
     /// When the store cannot be read, or is damaged.

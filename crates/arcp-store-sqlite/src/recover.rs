@@ -71,10 +71,10 @@ impl Recovery<'_> {
         let sql = "SELECT id, session, job, 0, submitted, paces, behind FROM follows
             UNION ALL SELECT followed, sessions.id, jobs.id, 1, 1, paces, NULL FROM jobs
             JOIN sessions ON sessions.session_id = jobs.session_id AND sessions.gone = 0
-            WHERE followed IS NOT NULL AND ifnull(ended, 'running') = 'running' AND jobs.gone = 0
+            WHERE followed IS NOT NULL AND ended = ?1 AND jobs.gone = 0
             ORDER BY 1";
         let mut select = self.conn.prepare(sql)?;
-        let mut rows = select.query([])?;
+        let mut rows = select.query([rows::RUNNING])?;
         while let Some(row) = rows.next()? {
             let (session_id, job_id) = (row.get(1)?, row.get(2)?);
             let (Some(session), Some(job)) = (self.session_at.get(&session_id), self.job_at.get(&job_id))

@@ -91,7 +91,7 @@ fn check_sum(row: &Row<'_>, what: &str, columns: &[usize], sum_column: usize) ->
 /// What stands in the place of the time at which a session was disconnected while it is not, and of how a job has ended while it has not: as long
 /// as what will stand there, so that the row can stay where it is.
 const CONNECTED: i64 = (1 << 47) - 1;
-const RUNNING: &str = "running";
+pub(crate) const RUNNING: &str = "running";
 
 /// Writes a new session.
 pub(crate) const INSERT_SESSION: &str = "INSERT INTO sessions (principal, features, resume_token,

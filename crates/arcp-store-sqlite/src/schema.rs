@@ -261,7 +261,7 @@ mod tests {
             for table in ["sessions", "jobs", "follows", "blocks", "views"] {
                 let new = if table == "jobs" { new } else { "" };
                 let mut select = conn.prepare(&format!("SELECT *{new} FROM {table} ORDER BY id")).unwrap();
-                let names: Vec<String> = select.column_names().into_iter().map(str::to_owned).collect();
+                let names: Vec<String> = select.column_names().map(str::to_owned).collect();
                 let mut rows = select.query([]).unwrap();
                 while let Some(row) = rows.next().unwrap() {
                     for (at, name) in names.iter().enumerate() {
