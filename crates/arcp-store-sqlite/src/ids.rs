@@ -1,8 +1,10 @@
-//! What the writer knows by heart: the small names of sessions and jobs, and where their logs and views are.
-
-use std::collections::HashMap;
+//! What the writer knows by heart: the small names of sessions and jobs, where their logs and views are, and who follows what.
 
 use arcp_proto::{JobId, SessionId};
+use foldhash::HashMap;
+
+use crate::follows::Follows;
+use crate::shown::ShownJobs;
 
 /// A session that is not gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(crate) struct JobRow {
 pub(crate) struct Ids {
     sessions: HashMap<SessionId, SessionRow>,
     jobs: HashMap<JobId, JobRow>,
+    pub(crate) follows: Follows,
+    pub(crate) shown: ShownJobs,
     next_session: i64,
     next_job: i64,
     /// What the open transaction has changed, as it was before, in order.
@@ -40,7 +44,15 @@ enum Before {
 impl Ids {
     /// Of a store in which nothing is. Ids below the given ones were used.
     pub(crate) fn new(next_session: i64, next_job: i64) -> Self {
-        Self { sessions: HashMap::new(), jobs: HashMap::new(), next_session, next_job, before: Vec::new() }
+        Self {
+            sessions: HashMap::default(),
+            jobs: HashMap::default(),
+            follows: Follows::new(1),
+            shown: ShownJobs::default(),
+            next_session,
+            next_job,
+            before: Vec::new(),
+        }
     }
 
     pub(crate) fn session(&self, id: &SessionId) -> Option<SessionRow> {
@@ -51,11 +63,11 @@ impl Ids {
         self.jobs.get(id).copied()
     }
 
-    pub(crate) fn new_session(&mut self, id: &SessionId) -> i64 {
+    pub(crate) fn new_session(&mut self, id: &SessionId) -> SessionRow {
         let row = SessionRow { id: self.next_session, kept_from: 1, acknowledged: 0 };
         self.next_session += 1;
         self.set_session(id, row);
-        row.id
+        row
     }
 
     pub(crate) fn new_job(&mut self, id: &JobId) -> i64 {
@@ -91,10 +103,14 @@ impl Ids {
     /// The transaction is committed.
     pub(crate) fn committed(&mut self) {
         self.before.clear();
+        self.follows.committed();
+        self.shown.committed();
     }
 
     /// The transaction is rolled back.
     pub(crate) fn rolled_back(&mut self) {
+        self.follows.rolled_back();
+        self.shown.rolled_back();
         while let Some(before) = self.before.pop() {
             match before {
                 Before::Session(id, row) => put(&mut self.sessions, id, row),
@@ -132,6 +148,6 @@ mod tests {
         ids.forget_job(&j);
         ids.rolled_back();
         assert_eq!(format!("{:?}{:?}", ids.sessions, ids.jobs), before);
-        assert_eq!(ids.new_session(&b), 4, "no id is given twice");
+        assert_eq!(ids.new_session(&b).id, 4, "no id is given twice");
     }
 }

@@ -66,17 +66,21 @@
 
 mod apply;
 mod block;
+mod changes;
 mod checkpoint;
 mod codec;
 mod error;
 mod file;
+mod follows;
 mod ids;
+mod names;
 mod reader;
 mod recover;
 mod retain;
 mod rows;
 mod runs;
 mod schema;
+mod shown;
 mod store;
 mod writer;
 

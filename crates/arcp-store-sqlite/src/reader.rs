@@ -15,6 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use crate::block;
 use crate::error::{Fault, SqliteError, beside};
 use crate::file::{self, BUSY};
+use crate::names::JobNames;
 use crate::rows::{self, JOB, SESSION, int, uint};
 use crate::runs::{self, Run};
 use crate::schema::Kind;
@@ -33,6 +34,7 @@ const BLOCKS: usize = 16;
 pub struct SqliteReader {
     path: PathBuf,
     conn: Connection,
+    names: JobNames,
 }
 
 /// A message in the view of a session.
@@ -85,7 +87,7 @@ impl SqliteReader {
         let conn = conn.map_err(|error| Fault::from(error).of_file(&path))?;
         match file::check_kind(&conn, &path)? {
             Kind::Empty => Err(SqliteError::NoFile(path)),
-            _ => Ok(Self { path, conn }),
+            _ => Ok(Self { path, conn, names: JobNames::default() }),
         }
     }
 
@@ -161,7 +163,8 @@ impl SqliteReader {
     }
 
     /// What is stored of a job's log from the place `from` on, in order; of a job that is not gone without what its log has
-    /// forgotten and views alone still show. Returns whether there is such a job.
+    /// forgotten and views alone still show. Returns whether there is such a job. The first call reads the names of all jobs, and the reader
+    /// keeps them; a later one reads on where that ended.
     ///
     /// # Errors
     /// When the store cannot be read, or is damaged.
@@ -172,8 +175,9 @@ impl SqliteReader {
         mut each: impl FnMut(Logged) -> ControlFlow<()>,
     ) -> Result<bool, SqliteError> {
         let mut read = || -> Result<bool, Fault> {
-            let mut select = self.conn.prepare(&format!("SELECT {JOB} FROM jobs WHERE job_id = ?1"))?;
-            let mut rows = select.query([job_id.as_str()])?;
+            let Some(id) = self.names.find(&self.conn, job_id)? else { return Ok(false) };
+            let mut select = self.conn.prepare(&format!("SELECT {JOB} FROM jobs WHERE id = ?1"))?;
+            let mut rows = select.query([id])?;
             let Some(row) = rows.next()? else { return Ok(false) };
             let (id, job) = rows::read_job(row)?;
             let from = if job.gone { from } else { from.max(job.kept_from) };

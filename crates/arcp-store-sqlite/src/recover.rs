@@ -8,9 +8,11 @@ use rusqlite::Connection;
 
 use crate::block;
 use crate::error::Fault;
+use crate::follows::{Follow, Follows};
 use crate::ids::{Ids, JobRow, SessionRow};
 use crate::rows::{self, JOB, SESSION, uint};
 use crate::runs::{self, Run};
+use crate::shown::ShownJobs;
 
 /// What is read back, by the ids of the rows.
 struct Recovery<'a> {
@@ -23,6 +25,7 @@ struct Recovery<'a> {
     needed: Vec<u64>,
     /// For each job where its log ends.
     heads: Vec<u64>,
+    follows: Follows,
 }
 
 /// Reads the whole store, in one transaction of the caller's or with nobody else writing.
@@ -32,7 +35,8 @@ pub(crate) fn recover(conn: &Connection) -> Result<(Recovered, Ids), Fault> {
     let job_at = jobs.iter().enumerate().map(|(at, (id, _))| (*id, at)).collect();
     let needed = jobs.iter().map(|(_, job)| if job.gone { u64::MAX } else { job.kept_from }).collect();
     let heads = jobs.iter().map(|(_, job)| job.kept_from).collect();
-    let mut recovery = Recovery { conn, sessions, jobs, session_at, job_at, needed, heads };
+    let follows = Follows::new(next(conn, "follows", "id")?.max(next(conn, "jobs", "followed")?));
+    let mut recovery = Recovery { conn, sessions, jobs, session_at, job_at, needed, heads, follows };
     recovery.follows()?;
     let shown = recovery.views()?;
     recovery.blocks()?;
@@ -63,22 +67,34 @@ pub(crate) fn jobs(conn: &Connection) -> Result<Vec<(i64, RecoveredJob)>, Fault>
 
 impl Recovery<'_> {
     fn follows(&mut self) -> Result<(), Fault> {
-        let mut select =
-            self.conn.prepare("SELECT session, job, submitted, paces, behind FROM follows ORDER BY id")?;
-        let mut rows = select.query([])?;
+        // What the row of a job says of its submitter ends with the job.
+        let sql = "SELECT id, session, job, 0, submitted, paces, behind FROM follows
+            UNION ALL SELECT followed, sessions.id, jobs.id, 1, 1, paces, NULL FROM jobs
+            JOIN sessions ON sessions.session_id = jobs.session_id AND sessions.gone = 0
+            WHERE followed IS NOT NULL AND ended = ?1 AND jobs.gone = 0
+            ORDER BY 1";
+        let mut select = self.conn.prepare(sql)?;
+        let mut rows = select.query([rows::RUNNING])?;
         while let Some(row) = rows.next()? {
-            let (Some(session), Some(job)) =
-                (self.session_at.get(&row.get(0)?), self.job_at.get(&row.get(1)?))
+            let (session_id, job_id) = (row.get(1)?, row.get(2)?);
+            let (Some(session), Some(job)) = (self.session_at.get(&session_id), self.job_at.get(&job_id))
             else {
                 continue;
             };
+            let (in_job, submitted) = (row.get(3)?, row.get(4)?);
+            let follow =
+                Follow { id: row.get(0)?, in_job, submitted, paces: row.get(5)?, behind: row.get(6)? };
             let session = &mut self.sessions[*session].1;
+            if !self.follows.read(session_id, job_id, follow) {
+                let session_id = &session.record.session_id;
+                return Err(Fault::Damaged(format!("session {session_id} follows a job twice")));
+            }
             session.following.push(FollowRecord {
                 session_id: session.record.session_id.clone(),
                 job_id: self.jobs[*job].1.head.job_id.clone(),
-                submitted: row.get(2)?,
-                paces: row.get(3)?,
-                behind: row.get::<_, Option<i64>>(4)?.map(uint).transpose()?,
+                submitted: follow.submitted,
+                paces: follow.paces,
+                behind: follow.behind.map(uint).transpose()?,
             });
         }
         Ok(())
@@ -167,11 +183,7 @@ impl Recovery<'_> {
     }
 
     fn finish(self, shown: &[bool]) -> Result<(Recovered, Ids), Fault> {
-        let next = |table: &str| -> rusqlite::Result<i64> {
-            let sql = format!("SELECT ifnull(max(id), 0) + 1 FROM {table}");
-            self.conn.query_row(&sql, [], |row| row.get(0))
-        };
-        let mut ids = Ids::new(next("sessions")?, next("jobs")?);
+        let mut ids = Ids::new(next(self.conn, "sessions", "id")?, next(self.conn, "jobs", "id")?);
         for (id, session) in &self.sessions {
             let (kept_from, acknowledged) = (session.first_seq, session.acknowledged);
             ids.set_session(&session.record.session_id, SessionRow { id: *id, kept_from, acknowledged });
@@ -179,6 +191,8 @@ impl Recovery<'_> {
         for ((id, job), head) in self.jobs.iter().zip(&self.heads) {
             ids.set_job(&job.head.job_id, JobRow { id: *id, head: *head });
         }
+        ids.follows = self.follows;
+        ids.shown = ShownJobs::read(self.conn)?;
         ids.committed();
         for (_, job) in self.jobs.iter().filter(|(_, job)| !job.gone) {
             if job.entries.first().is_some_and(|first| first.entry.index > job.kept_from) {
@@ -191,4 +205,9 @@ impl Recovery<'_> {
         let sessions = self.sessions.into_iter().map(|(_, session)| session).collect();
         Ok((Recovered { sessions, jobs }, ids))
     }
+}
+
+/// The number after all that are in a column.
+fn next(conn: &Connection, table: &str, column: &str) -> rusqlite::Result<i64> {
+    conn.query_row(&format!("SELECT ifnull(max({column}), 0) + 1 FROM {table}"), [], |row| row.get(0))
 }

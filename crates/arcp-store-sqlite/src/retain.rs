@@ -136,7 +136,7 @@ impl Retention {
         {
             taken.0.push(id);
             allowance.rows -= 1;
-            if !self.free_views(conn, id, allowance)? {
+            if !self.free_views(conn, ids, id, allowance)? {
                 self.sessions.push(id);
             }
         }
@@ -157,6 +157,7 @@ impl Retention {
     fn free_views(
         &mut self,
         conn: &Connection,
+        ids: &mut Ids,
         session: i64,
         allowance: &mut Allowance,
     ) -> Result<bool, Fault> {
@@ -164,15 +165,18 @@ impl Retention {
         let state = conn.prepare_cached(sql)?.query_row([session], |row| Ok((row.get(0)?, row.get(1)?)));
         let Some((kept_from, gone)) = state.optional()? else { return Ok(true) };
         let end: i64 = if gone { i64::MAX } else { kept_from };
-        let sql = "SELECT id, job FROM views WHERE session = ?1 AND first < ?2 AND last < ?2 ORDER BY first LIMIT ?3";
+        let sql = "SELECT id, job, min_index FROM views
+            WHERE session = ?1 AND first < ?2 AND last < ?2 ORDER BY first LIMIT ?3";
         let mut select = conn.prepare_cached(sql)?;
         let limit = allowance.rows.max(1);
-        let freed =
-            select.query_map(params![session, end, limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let freed: Vec<(i64, i64)> = freed.collect::<Result<_, _>>()?;
+        let freed = select.query_map(params![session, end, limit as i64], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+        let freed: Vec<(i64, i64, Option<i64>)> = freed.collect::<Result<_, _>>()?;
         let mut delete = conn.prepare_cached("DELETE FROM views WHERE id = ?1")?;
-        for (id, job) in &freed {
+        for (id, job, min_index) in &freed {
             delete.execute([id])?;
+            ids.shown.remove(*job, *min_index);
             self.jobs.push(*job);
         }
         allowance.rows -= freed.len().min(allowance.rows);
@@ -186,21 +190,13 @@ impl Retention {
 
 /// Returns whether that is all for now.
 fn free_blocks(conn: &Connection, ids: &mut Ids, job: i64, allowance: &mut Allowance) -> Result<bool, Fault> {
-    let sql = "SELECT job_id, kept_from, gone,
-        (SELECT min(min_index) FROM views WHERE job = ?1), EXISTS (SELECT 1 FROM views WHERE job = ?1)
-        FROM jobs WHERE id = ?1";
+    let sql = "SELECT job_id, kept_from, gone FROM jobs WHERE id = ?1";
     let state = conn.prepare_cached(sql)?.query_row([job], |row| {
-        let lowest: Option<i64> = row.get(3)?;
-        Ok((
-            row.get::<_, String>(0)?,
-            row.get::<_, i64>(1)?,
-            row.get::<_, bool>(2)?,
-            lowest,
-            row.get::<_, bool>(4)?,
-        ))
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
     });
-    let Some((job_id, kept_from, gone, lowest, shown)) = state.optional()? else { return Ok(true) };
-    let shown_from = lowest.unwrap_or(i64::MAX);
+    let Some((job_id, kept_from, gone)) = state.optional()? else { return Ok(true) };
+    let shown = ids.shown.lowest(job);
+    let shown_from = shown.unwrap_or(i64::MAX);
     let end = if gone { shown_from } else { kept_from.min(shown_from) };
     let sql = "SELECT id, length(body) FROM blocks WHERE job = ?1 AND first < ?2 AND last < ?2 ORDER BY first LIMIT ?3";
     let mut select = conn.prepare_cached(sql)?;
@@ -220,7 +216,7 @@ fn free_blocks(conn: &Connection, ids: &mut Ids, job: i64, allowance: &mut Allow
     }
     allowance.rows -= freed.len().min(allowance.rows);
     let all = freed.len() < limit && allowance.bytes > 0;
-    if all && gone && !shown {
+    if all && gone && shown.is_none() {
         conn.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([job])?;
         if let Ok(job_id) = job_id.parse::<JobId>() {
             ids.forget_job(&job_id);
@@ -233,10 +229,16 @@ fn free_blocks(conn: &Connection, ids: &mut Ids, job: i64, allowance: &mut Allow
 mod tests {
     use super::*;
     use crate::schema;
+    use crate::shown::ShownJobs;
+
+    fn ids(conn: &Connection) -> Ids {
+        let mut ids = Ids::new(2, 2);
+        ids.shown = ShownJobs::read(conn).unwrap();
+        ids
+    }
 
     fn store() -> Connection {
-        let conn = Connection::open_in_memory().unwrap();
-        schema::migrate(&conn, 0, schema::MIGRATIONS).unwrap();
+        let conn = schema::in_memory();
         conn.execute_batch(
             "INSERT INTO sessions (id, session_id, principal, features, resume_token, sum)
              VALUES (1, 's', 'p', '[]', x'00', 0);
@@ -264,7 +266,7 @@ mod tests {
         )
         .unwrap();
         let mut retention = Retention::of(&conn).unwrap();
-        let mut ids = Ids::new(2, 2);
+        let mut ids = ids(&conn);
         let mut steps = 0;
         while !retention.is_empty() {
             let before = count(&conn, "views") + count(&conn, "blocks");
@@ -289,10 +291,10 @@ mod tests {
         let mut retention = Retention::of(&conn).unwrap();
         retention.begin();
         (0..200).for_each(|_| retention.wrote(1));
-        retention.step(&conn, &mut Ids::new(2, 2), false).unwrap();
+        retention.step(&conn, &mut ids(&conn), false).unwrap();
         let after_one = count(&conn, "blocks");
         assert!((1_000 - ROWS..1_000).contains(&after_one), "{after_one} are left");
-        retention.step(&conn, &mut Ids::new(2, 2), true).unwrap();
+        retention.step(&conn, &mut ids(&conn), true).unwrap();
         assert!(after_one - count(&conn, "blocks") > 300);
     }
 
@@ -306,10 +308,10 @@ mod tests {
         )
         .unwrap();
         let mut retention = Retention::of(&conn).unwrap();
-        retention.step(&conn, &mut Ids::new(2, 2), false).unwrap();
+        retention.step(&conn, &mut ids(&conn), false).unwrap();
         assert_eq!(count(&conn, "blocks"), 9);
         while !retention.is_empty() {
-            retention.step(&conn, &mut Ids::new(2, 2), false).unwrap();
+            retention.step(&conn, &mut ids(&conn), false).unwrap();
         }
         assert_eq!(count(&conn, "blocks"), 1);
     }
@@ -317,15 +319,16 @@ mod tests {
     #[test]
     fn a_step_that_fails_is_taken_again() {
         let conn = store();
+        let mut ids = ids(&conn);
         conn.execute_batch(
             "UPDATE sessions SET gone = 1; UPDATE jobs SET gone = 1; ALTER TABLE views RENAME TO gone",
         )
         .unwrap();
         let mut retention = Retention::of(&conn).unwrap();
-        assert!(retention.step(&conn, &mut Ids::new(2, 2), false).is_err());
+        assert!(retention.step(&conn, &mut ids, false).is_err());
         assert!(!retention.is_empty());
         conn.execute_batch("ALTER TABLE gone RENAME TO views").unwrap();
-        retention.step(&conn, &mut Ids::new(2, 2), false).unwrap();
+        retention.step(&conn, &mut ids, false).unwrap();
         assert!(retention.is_empty());
         assert_eq!((count(&conn, "sessions"), count(&conn, "jobs")), (0, 0));
     }

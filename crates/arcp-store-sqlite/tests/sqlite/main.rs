@@ -12,6 +12,7 @@ mod normal;
 mod opening;
 mod reading;
 mod retention;
+mod versions;
 mod world;
 
 use std::path::PathBuf;

@@ -107,7 +107,7 @@ async fn a_newer_schema_is_left_alone() {
     conn.close().unwrap();
     let before = fs::read(&path).unwrap();
     let text = refused(&path).await;
-    assert!(text.contains("version 7") && text.contains("up to 2"), "{text}");
+    assert!(text.contains("version 7") && text.contains("up to 3"), "{text}");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
