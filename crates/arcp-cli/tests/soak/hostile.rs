@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::server::MALLORIES;
 use crate::world::{Phase, World};
@@ -34,14 +34,25 @@ pub(crate) const KINDS: &[&str] = &[
     "jobs that run away",
 ];
 
-/// Does something at a distance for as long as the hostile run lasts.
+/// Does something at a distance for as long as the hostile run lasts. Peers know nothing of each other: who does something every so
+/// often begins at a time of its own. Those of a storm are `together`.
 macro_rules! again {
     ($world:expr, $where:expr, $number:expr, $every:expr, $deed:path) => {
-        for index in 0..$world.options.scaled($number) {
+        again!($world, $where, $number, $every, $deed, |index: usize, number: usize| {
+            $every.mul_f64(index as f64 / number as f64)
+        })
+    };
+    ($world:expr, $where:expr, $number:expr, $every:expr, $deed:path, together) => {
+        again!($world, $where, $number, $every, $deed, |_, _| Duration::ZERO)
+    };
+    ($world:expr, $where:expr, $number:expr, $every:expr, $deed:path, $phase:expr) => {
+        let number = $world.options.scaled($number);
+        for index in 0..number {
             let world = Arc::clone($world);
             $where.spawn(async move {
                 let principal = format!("mallory-{}", index % MALLORIES);
-                let mut pace = interval($every);
+                let phase: Duration = $phase(index as usize, number as usize);
+                let mut pace = interval_at(Instant::now() + phase, $every);
                 pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 while world.now() == Phase::Hostile {
                     pace.tick().await;
@@ -71,8 +82,8 @@ pub(crate) fn begin(world: &Arc<World>, threads: &Handle) {
     again!(world, threads, 5, millis(500), inside::flood_of_listings);
     again!(world, threads, 5, millis(500), inside::flood_of_subscribes);
     again!(world, threads, 2, seconds(2), inside::flood_of_submits);
-    again!(world, threads, 20, seconds(3_600), inside::never_read);
+    again!(world, threads, 20, seconds(3_600), inside::never_read, together);
     again!(world, threads, 10, millis(500), inside::leave_a_stream);
     again!(world, threads, 4, seconds(2), inside::run_away);
-    again!(world, threads, 6, seconds(3), storm::storm);
+    again!(world, threads, 6, seconds(3), storm::storm, together);
 }
