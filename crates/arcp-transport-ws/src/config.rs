@@ -31,7 +31,7 @@ pub struct WsConfig {
     /// 8 KiB by default for a server: some twenty events of the usual size in one system call, while
     /// ten thousand idle links cost 80 MB and not the gigabyte of a 128 KiB buffer, which is moreover
     /// filled with zeros before each read. A client has few links, over which much more comes than
-    /// goes: 16 KiB. A short frame keeps the block that it was read into alive while it is held.
+    /// goes: 32 KiB. A short frame keeps the block that it was read into alive while it is held.
     pub read_buffer_bytes: usize,
     /// How much is gathered before it is written without waiting for a flush. 32 KiB by default.
     pub write_buffer_bytes: usize,
@@ -57,7 +57,7 @@ impl WsConfig {
     pub const fn client() -> Self {
         Self {
             max_frame_bytes: 16 * MIB,
-            read_buffer_bytes: 16 * KIB,
+            read_buffer_bytes: 32 * KIB,
             max_write_buffer_bytes: 16 * MIB,
             ..Self::server()
         }
