@@ -122,6 +122,14 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", default_value_t = 512 << 20, value_parser = at_least_one)]
     all_buffer_bytes: usize,
 
+    /// Events of one job kept for those who subscribe later.
+    #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = at_least_one)]
+    history_events: usize,
+
+    /// Bytes of events of all jobs together kept for those who subscribe later; beyond it jobs that have ended forget theirs first.
+    #[arg(long, value_name = "N", default_value_t = 64 << 20, value_parser = at_least_one)]
+    history_bytes: usize,
+
     /// The largest frame that is read.
     #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = at_least_one)]
     max_frame_bytes: usize,
@@ -308,6 +316,8 @@ fn limits(serve: &Serve) -> Limits {
         buffer_events: serve.buffer_events,
         buffer_bytes: serve.buffer_bytes,
         all_buffer_bytes: serve.all_buffer_bytes,
+        history_events: serve.history_events,
+        history_bytes: serve.history_bytes,
         idle_after: Duration::from_secs(serve.idle_after),
         chunk_bytes: serve.max_chunk_bytes,
         result_bytes: serve.max_result_bytes,

@@ -110,6 +110,22 @@ fn tail_begins_where_it_is_told() {
 }
 
 #[test]
+fn tail_tells_what_is_kept_and_that_there_was_more() {
+    for (flag, most) in [("--history-events", "3"), ("--history-bytes", "300")] {
+        let (serving, home) = (serve(&[flag, most]), tempfile::tempdir().unwrap());
+        let input = r#"{"n":9}"#;
+        let output =
+            with(&serving, &home, &["submit", "count", "--json", "--input", input]).output().unwrap();
+        let first = text(&output.stdout).lines().next().unwrap().to_owned();
+        let accepted: serde_json::Value = serde_json::from_str(&first).unwrap();
+        let job = accepted["job_id"].as_str().unwrap();
+        let output = with(&serving, &home, &["tail", job]).output().unwrap();
+        let told = text(&output.stderr);
+        assert!(!told.contains("event 0\n") && told.contains("event 8\n"), "{flag}: {told}");
+    }
+}
+
+#[test]
 fn a_state_that_is_none_is_wrong_usage() {
     let output = arcp().args(["jobs", "--token", "t", "--status", "sleeping"]).output().unwrap();
     exits(&output, 2);

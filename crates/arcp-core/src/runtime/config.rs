@@ -120,7 +120,7 @@ pub struct Limits {
     /// Messages of one job that are kept for later subscribers; the oldest go first. 65,536.
     pub history_events: usize,
     /// Payload of all jobs' logs together that is kept for later subscribers, in bytes: logs of jobs that have ended go
-    /// first, the first-ended before the others. 256 MiB.
+    /// first, the first-ended before the others. 64 MiB.
     pub history_bytes: usize,
     /// Answers that wait to be sent over one connection; at the limit nothing more is read from it. 256.
     pub answers: usize,
@@ -173,7 +173,7 @@ impl Default for Limits {
             uncommitted_bytes: 64 << 20,
             subscriptions_per_session: 1_024,
             history_events: 65_536,
-            history_bytes: 256 << 20,
+            history_bytes: 64 << 20,
             answers: 256,
             answer_bytes: 1 << 20,
             uncommitted_requests: 32,
