@@ -33,7 +33,8 @@ use crate::{StdioConfig, StdioTransport};
 /// **Logs.** What the child writes to its stderr is logged line by line at level info under the target
 /// `arcp::child`, with the child's `pid`. A line longer than 8 KiB comes in pieces, and bytes that are
 /// not UTF-8 as `U+FFFD`. The lines are the child's: whether they hold secrets is its affair. How it
-/// exited is logged there, too.
+/// exited is logged there, too. A link that ends because its child has exited ends after all of that is
+/// logged; what holds the pipes open without the child holds that up for a second at most.
 ///
 /// `Debug` and the errors show neither the arguments nor the values of the environment.
 ///
@@ -146,8 +147,7 @@ impl ChildConnector {
             return Err(io::Error::other("child has no pipes"));
         };
         tracing::debug!(target: "arcp::child", pid, program = ?self.program, "child started");
-        tokio::spawn(stderr::forward(stderr, pid));
-        let leash = Leash::new(child, pid);
+        let leash = Leash::new(child, pid, tokio::spawn(stderr::forward(stderr, pid)));
         Ok(ChildLink::new(StdioTransport::new(stdout, stdin, self.config), leash, self.grace))
     }
 }

@@ -4,25 +4,29 @@ use std::{
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_channel::oneshot;
-use tokio::process::Child;
+use tokio::{process::Child, task::JoinHandle, time::timeout};
+
+/// How long what the child has started may hold its stderr open before its exit is told without the rest.
+const HELD_OPEN: Duration = Duration::from_millis(500);
 
 /// Holds a child: dropping it kills the child.
 pub(super) struct Leash {
     /// Nothing is ever sent.
     hold: Option<oneshot::Sender<Infallible>>,
-    /// Cancelled when the child has been reaped.
+    /// Cancelled when the child has been reaped, and what it wrote to its stderr is logged.
     reaped: oneshot::Receiver<Infallible>,
 }
 
 impl Leash {
-    /// Leaves a task behind that waits for the end of the child.
-    pub(super) fn new(child: Child, pid: u32) -> Self {
+    /// Leaves a task behind that waits for the end of the child, and then for that of its `stderr`.
+    pub(super) fn new(child: Child, pid: u32, stderr: JoinHandle<()>) -> Self {
         let (hold, held) = oneshot::channel();
         let (alive, reaped) = oneshot::channel();
-        tokio::spawn(watch(child, pid, held, alive));
+        tokio::spawn(watch(child, pid, stderr, held, alive));
         Self { hold: Some(hold), reaped }
     }
 
@@ -36,7 +40,7 @@ impl Leash {
         self.hold = None;
     }
 
-    /// Waits until the child has exited and has been reaped.
+    /// Waits until the child has exited, has been reaped, and what it wrote to its stderr is logged.
     pub(super) fn poll_reaped(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut self.reaped).poll(cx).map(|_| ())
     }
@@ -45,6 +49,7 @@ impl Leash {
 async fn watch(
     mut child: Child,
     pid: u32,
+    stderr: JoinHandle<()>,
     held: oneshot::Receiver<Infallible>,
     _alive: oneshot::Sender<Infallible>,
 ) {
@@ -56,6 +61,7 @@ async fn watch(
             child.wait().await
         }
     };
+    let _ = timeout(HELD_OPEN, stderr).await;
     match exited {
         Ok(status) => tracing::info!(target: "arcp::child", pid, %status, "child exited"),
         Err(error) => tracing::warn!(target: "arcp::child", pid, %error, "cannot tell how the child exited"),

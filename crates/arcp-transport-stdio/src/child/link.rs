@@ -17,11 +17,22 @@ use tokio::{
 use super::life::Leash;
 use crate::StdioTransport;
 
-/// Frames pass through as they are; only closing is about the child as well.
+/// How long the end of the pipes is kept back while the child has not exited.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+type Pipes = StdioTransport<ChildStdout, ChildStdin>;
+
+/// Frames pass through as they are; only the end is about the child as well.
 pub(super) struct ChildLink {
-    pipes: StdioTransport<ChildStdout, ChildStdin>,
+    pipes: Pipes,
     leash: Leash,
     grace: Duration,
+    /// What ended reading or writing, while it is kept back.
+    last: Option<Option<Result<Frame, TransportError>>>,
+    failed: Option<TransportError>,
+    are_words_logged: bool,
+    /// When what is kept back is told whatever the child does.
+    patience: Option<Pin<Box<Sleep>>>,
     /// When the child is killed; since closing began.
     deadline: Option<Pin<Box<Sleep>>>,
     /// How closing the pipes ended.
@@ -29,16 +40,62 @@ pub(super) struct ChildLink {
 }
 
 impl ChildLink {
-    pub(super) fn new(pipes: StdioTransport<ChildStdout, ChildStdin>, leash: Leash, grace: Duration) -> Self {
-        Self { pipes, leash, grace, deadline: None, closed: None }
+    pub(super) fn new(pipes: Pipes, leash: Leash, grace: Duration) -> Self {
+        Self {
+            pipes,
+            leash,
+            grace,
+            last: None,
+            failed: None,
+            are_words_logged: false,
+            patience: None,
+            deadline: None,
+            closed: None,
+        }
+    }
+
+    /// Waits until the last words of the child are in the log: whoever learns that the link has ended may
+    /// exit, and they say why it has.
+    fn poll_last_words(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.are_words_logged {
+            let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(LAST_WORDS)));
+            if self.leash.poll_reaped(cx).is_pending() {
+                ready!(patience.as_mut().poll(cx));
+            }
+            self.are_words_logged = true;
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_sink(
+        &mut self,
+        poll: impl FnOnce(Pin<&mut Pipes>, &mut Context<'_>) -> Poll<Result<(), TransportError>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), TransportError>> {
+        if self.failed.is_none() {
+            match ready!(poll(Pin::new(&mut self.pipes), cx)) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(error) => self.failed = Some(error),
+            }
+        }
+        ready!(self.poll_last_words(cx));
+        Poll::Ready(Err(self.failed.take().unwrap_or(TransportError::Closed)))
     }
 }
 
 impl Stream for ChildLink {
     type Item = Result<Frame, TransportError>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.pipes).poll_next(cx)
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.last.is_none() {
+            match ready!(Pin::new(&mut this.pipes).poll_next(cx)) {
+                Some(Ok(frame @ (Frame::Text(_) | Frame::Binary(_)))) => return Poll::Ready(Some(Ok(frame))),
+                last => this.last = Some(last),
+            }
+        }
+        ready!(this.poll_last_words(cx));
+        Poll::Ready(this.last.take().flatten())
     }
 }
 
@@ -46,7 +103,7 @@ impl Sink<Frame> for ChildLink {
     type Error = TransportError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        Pin::new(&mut self.pipes).poll_ready(cx)
+        self.poll_sink(Pipes::poll_ready, cx)
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), TransportError> {
@@ -54,7 +111,7 @@ impl Sink<Frame> for ChildLink {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        Pin::new(&mut self.pipes).poll_flush(cx)
+        self.poll_sink(Pipes::poll_flush, cx)
     }
 
     /// Ends with the child and not with its pipes, which what it has started may hold open.

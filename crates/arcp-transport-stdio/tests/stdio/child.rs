@@ -127,11 +127,9 @@ async fn closing_sends_what_was_fed_and_leaves_the_child_its_time() {
     link.feed(numbered(0)).await.unwrap();
     link.feed(numbered(1)).await.unwrap();
     link.close().await.unwrap();
-    let mut seen = [logs.recv().await.unwrap(), logs.recv().await.unwrap()];
-    seen.sort(); // nobody knows which pipe is read first
-    assert!(seen.iter().any(|line| line.starts_with(" INFO arcp::child: 2 pid=")), "{seen:?}");
-    let exited = |line: &String| line.contains("child exited") && line.contains("exit status: 3");
-    assert!(seen.iter().any(exited), "{seen:?}");
+    let (counted, exited) = (logs.try_recv().unwrap(), logs.try_recv().unwrap());
+    assert!(counted.starts_with(" INFO arcp::child: 2 pid="), "{counted}");
+    assert!(exited.contains("child exited") && exited.contains("exit status: 3"), "{exited}");
 }
 
 /// The clock is paused: it jumps to the end of the patience as soon as nothing else can happen.
@@ -201,6 +199,37 @@ async fn what_a_child_said_before_it_exited_still_arrives() {
     assert_eq!(frame(&mut link).await, numbered(1));
     assert_eq!(frame(&mut link).await, numbered(2));
     assert!(link.next().await.is_none());
+    link.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_link_ends_after_the_last_words_of_its_child() {
+    let (mut logs, _guard) = logs();
+    let mut link = sh("exec >&-; seq 20000 >&2; exit 2").with_grace(LONG).connect().await.unwrap();
+    assert_eq!(frame(&mut link).await, closed());
+    let mut last = [String::new(), String::new()];
+    while let Ok(line) = logs.try_recv() {
+        last.rotate_left(1);
+        last[1] = line;
+    }
+    assert!(last[0].starts_with(" INFO arcp::child: 20000 pid="), "{last:?}");
+    assert!(last[1].contains("exit status: 2"), "{last:?}");
+}
+
+#[tokio::test]
+async fn writing_to_a_child_fails_after_its_last_words() {
+    let (mut logs, _guard) = logs();
+    let mut link = sh("exec <&-; seq 20000 >&2; exit 2").with_grace(LONG).connect().await.unwrap();
+    while link.send(numbered(0)).await.is_ok() {}
+    let lines = std::iter::from_fn(|| logs.try_recv().ok());
+    assert!(lines.last().is_some_and(|line| line.contains("exit status: 2")));
+}
+
+/// The clock is paused: it jumps to the end of the patience as soon as nothing else can happen.
+#[tokio::test(start_paused = true)]
+async fn a_child_that_only_ends_its_output_ends_the_link_a_little_later() {
+    let mut link = sh(r#"trap "" TERM; exec >&-; exec tail -f /dev/null"#).connect().await.unwrap();
+    assert_eq!(frame(&mut link).await, closed());
     link.close().await.unwrap();
 }
 
