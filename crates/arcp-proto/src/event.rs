@@ -124,7 +124,7 @@ impl Event {
 
     /// The same, of a payload as almost all are.
     fn from_plain(payload: &Json) -> Option<Self> {
-        let mut plain = Plain::of(payload.as_str());
+        let mut plain = Plain::of_json(payload);
         let text = payload.as_text();
         Self::read_plain(&mut plain, text, &mut Second::default()).map(|(_, event)| event)
     }

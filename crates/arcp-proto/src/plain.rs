@@ -4,6 +4,7 @@
 //! word is final. So it need not know every form of JSON and has no errors of its own; what it accepts, serde accepts, as the same value.
 
 use crate::decode::LARGEST;
+use crate::json::Json;
 
 /// How deep values may nest before they are left to serde.
 const DEPTH: usize = 32;
@@ -18,12 +19,19 @@ pub(crate) struct Plain<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    /// Whether the text is JSON: then no string of it has a control character.
+    is_json: bool,
 }
 
 impl<'a> Plain<'a> {
     /// The beginning of a text.
     pub(crate) fn of(text: &'a str) -> Self {
-        Self { text, at: 0, depth: 0 }
+        Self { text, at: 0, depth: 0, is_json: false }
+    }
+
+    /// The beginning of a text that is known to be JSON.
+    pub(crate) fn of_json(json: &'a Json) -> Self {
+        Self { is_json: true, ..Self::of(json.as_str()) }
     }
 
     /// An object: each of its members once is given to `member`, which reads the value. Names with escapes are unusual.
@@ -51,7 +59,11 @@ impl<'a> Plain<'a> {
     pub(crate) fn string(&mut self) -> Option<&'a str> {
         self.takes(b'"').then_some(())?;
         let rest = self.text.get(self.at..)?;
-        let len = special(rest.as_bytes())?;
+        let len = if self.is_json {
+            memchr::memchr2(b'"', b'\\', rest.as_bytes())?
+        } else {
+            special(rest.as_bytes())?
+        };
         (rest.as_bytes().get(len) == Some(&b'"')).then_some(())?;
         self.at += len + 1;
         rest.get(..len)
@@ -209,15 +221,21 @@ pub(crate) fn special(bytes: &[u8]) -> Option<usize> {
     if bytes.len() < NEAR {
         return rest.iter().position(is_special).map(|place| from + place);
     }
-    // Of what is long, many bytes are looked at together.
-    let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-    let has_control = rest.get(..end)?.iter().fold(false, |found, byte| found | (*byte < b' '));
-    let place = if has_control { rest.iter().position(is_special)? } else { end };
-    (place < rest.len()).then_some(from + place)
+    // Of what is long, many bytes are looked at together: twice, while they are near.
+    rest.chunks(BLOCK).enumerate().find_map(|(index, block)| {
+        let end = memchr::memchr2(b'"', b'\\', block);
+        let before = block.get(..end.unwrap_or(block.len()))?;
+        let has_control = before.iter().fold(false, |found, byte| found | (*byte < b' '));
+        let place = if has_control { before.iter().position(is_special) } else { end };
+        place.map(|place| from + index * BLOCK + place)
+    })
 }
 
 /// Bytes that are looked at eight at a time.
 const NEAR: usize = 64;
+
+/// Bytes that are looked at together, once for quotes and once for control characters.
+const BLOCK: usize = 4096;
 
 /// The highest bit of each byte that is special, the lowest of which can be relied on.
 fn special_of(word: u64) -> u64 {
@@ -323,8 +341,8 @@ mod tests {
     proptest! {
         #[test]
         fn the_first_special_byte_is_found_wherever_it_is(
-            length in 0_usize..200,
-            places in prop::collection::vec((0_usize..200, prop::sample::select(b"\"\\\0\n\x1f".to_vec())), 0..4),
+            length in prop_oneof![0..200_usize, BLOCK..BLOCK + 200],
+            places in prop::collection::vec((prop_oneof![0..200_usize, BLOCK..BLOCK + 200], prop::sample::select(b"\"\\\0\n\x1f".to_vec())), 0..4),
             filler in prop::sample::select(b" !#[]~\x7f\x80\xff".to_vec()),
         ) {
             let mut bytes = vec![filler; length];

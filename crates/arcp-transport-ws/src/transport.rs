@@ -160,16 +160,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for WsTransport<S> {
         if self.sent_close || self.received_close {
             return Err(TransportError::Closed);
         }
-        let message = match frame {
-            Frame::Text(text) => convert::sent_text(text)?,
-            Frame::Binary(bytes) => Message::Binary(bytes),
+        let (length, message) = match frame {
+            Frame::Text(text) => (text.len(), convert::sent_text(text)),
+            Frame::Binary(bytes) => (bytes.len(), Message::Binary(bytes)),
             Frame::Close(close) => {
                 self.sent_close = true;
                 self.unsent = Some(convert::sent_close(close));
                 return Ok(());
             }
         };
-        if message.len() > self.max_sent_bytes {
+        if length > self.max_sent_bytes {
             return Err(TransportError::FrameTooLarge { limit: self.max_sent_bytes });
         }
         match Pin::new(&mut self.socket).start_send(message) {

@@ -44,10 +44,13 @@ impl EnvelopeRef<'_> {
     pub fn numbered(id: &str, common: &str, event_seq: u64, payload: &Json) -> ByteString {
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(event_seq.min(LARGEST));
-        let parts = [HEAD, id, "\"", common, EVENT_SEQ, digits, PAYLOAD, payload.as_str(), "}"];
-        let mut out = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+        let parts = [HEAD, id, "\"", common, EVENT_SEQ, digits, PAYLOAD];
+        let head: usize = parts.iter().map(|part| part.len()).sum();
+        let mut out = String::with_capacity(head + payload.len() + 1);
         parts.iter().for_each(|part| out.push_str(part));
-        one_line(out).into()
+        value(&mut out, payload);
+        out.push('}');
+        out.into()
     }
 
     fn write_common(&self, out: &mut String) {
@@ -81,9 +84,9 @@ impl EnvelopeRef<'_> {
         }
         more(&mut out);
         out.push_str(PAYLOAD);
-        out.push_str(self.payload.as_str());
+        value(&mut out, self.payload);
         out.push('}');
-        one_line(out).into()
+        out.into()
     }
 }
 
@@ -105,17 +108,29 @@ pub(super) fn encode(envelope: &Envelope) -> ByteString {
             out.push(',');
             string(out, name);
             out.push(':');
-            out.push_str(value.as_str());
+            self::value(out, value);
         }
     })
 }
 
-/// Payloads are written as they came, line breaks between their tokens included, and an envelope is one line (§4.2).
-/// Inside a JSON string a line break is an escape, so that every raw one is white space.
-fn one_line(text: String) -> String {
-    match memchr::memchr2(b'\n', b'\r', text.as_bytes()) {
-        Some(_) => text.replace(['\n', '\r'], " "),
-        None => text,
+/// Text of which what is looked at is still near when it is copied.
+const BLOCK: usize = 4096;
+
+/// Values are written as they came, but an envelope is one line (§4.2): inside a JSON string a line break is an escape, so that every
+/// raw one is white space.
+fn value(out: &mut String, value: &Json) {
+    let mut rest = value.as_str();
+    while !rest.is_empty() {
+        let mut end = rest.len().min(BLOCK);
+        while !rest.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (block, after) = rest.split_at(end);
+        match memchr::memchr2(b'\n', b'\r', block.as_bytes()) {
+            None => out.push_str(block),
+            Some(_) => out.push_str(&block.replace(['\n', '\r'], " ")),
+        }
+        rest = after;
     }
 }
 
@@ -134,7 +149,7 @@ fn object(out: &mut String, members: &BTreeMap<Box<str>, Json>) {
         }
         string(out, name);
         out.push(':');
-        out.push_str(value.as_str());
+        self::value(out, value);
     }
     out.push('}');
 }

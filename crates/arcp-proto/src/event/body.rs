@@ -55,7 +55,7 @@ impl Body {
             return Err(DecodeError::new("", "expected an object"));
         }
         match kind {
-            EventKind::Log => match Log::from_plain(body.as_str()) {
+            EventKind::Log => match Log::from_plain(body) {
                 Some(log) => Ok(Self::Log(log)),
                 None => body.decode().map(Self::Log),
             },
@@ -67,7 +67,7 @@ impl Body {
             EventKind::ArtifactRef => body.decode().map(Self::ArtifactRef),
             EventKind::Delegate => body.decode().map(Self::Delegate),
             EventKind::Progress => body.decode().map(Self::Progress),
-            EventKind::ResultChunk => match ResultChunk::from_plain(body.as_str()) {
+            EventKind::ResultChunk => match ResultChunk::from_plain(body) {
                 Some(chunk) => Ok(Self::ResultChunk(chunk)),
                 None => body.decode().map(Self::ResultChunk),
             },
@@ -152,9 +152,9 @@ pub struct Log {
 
 impl Log {
     /// A line that has no escapes in it, as most have none: there are many of them.
-    fn from_plain(body: &str) -> Option<Self> {
+    fn from_plain(body: &Json) -> Option<Self> {
         let (mut level, mut message) = (None, None);
-        Plain::of(body).object(|plain, name| match name {
+        Plain::of_json(body).object(|plain, name| match name {
             "level" => once(&mut level, LogLevel::from(plain.string()?)),
             "message" => once(&mut message, plain.string()?.to_owned()),
             _ => plain.value().map(drop),

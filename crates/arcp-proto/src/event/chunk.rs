@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use super::{Event, EventKind};
@@ -20,8 +21,8 @@ pub struct ResultChunk {
     /// Its place, from 0.
     #[serde(with = "integer")]
     pub chunk_seq: u64,
-    /// The text, or base64 of the bytes.
-    pub data: String,
+    /// The text, or base64 of the bytes. Of a chunk that was received it is mostly a slice of its frame, which it keeps alive.
+    pub data: ByteString,
     /// Which of the two.
     pub encoding: ChunkEncoding,
     /// Whether more follow.
@@ -33,22 +34,22 @@ const NO_DATA: &str = r#""data":"""#;
 
 impl ResultChunk {
     /// A chunk of text.
-    pub fn text(result_id: ResultId, chunk_seq: u64, text: impl Into<String>, more: bool) -> Self {
+    pub fn text(result_id: ResultId, chunk_seq: u64, text: impl Into<ByteString>, more: bool) -> Self {
         Self { result_id, chunk_seq, data: text.into(), encoding: ChunkEncoding::Utf8, more }
     }
 
     /// A chunk of bytes, written as base64.
     pub fn bytes(result_id: ResultId, chunk_seq: u64, bytes: &[u8], more: bool) -> Self {
-        Self { result_id, chunk_seq, data: to_base64(bytes), encoding: ChunkEncoding::Base64, more }
+        Self { result_id, chunk_seq, data: to_base64(bytes).into(), encoding: ChunkEncoding::Base64, more }
     }
 
     /// A chunk whose data has no escapes in it, as base64 has none: it is long.
-    pub(super) fn from_plain(body: &str) -> Option<Self> {
+    pub(super) fn from_plain(body: &Json) -> Option<Self> {
         let (mut result_id, mut chunk_seq, mut data, mut encoding, mut more) = (None, None, None, None, None);
-        Plain::of(body).object(|plain, name| match name {
+        Plain::of_json(body).object(|plain, name| match name {
             "result_id" => once(&mut result_id, plain.string()?.parse().ok()?),
             "chunk_seq" => once(&mut chunk_seq, plain.integer()?),
-            "data" => once(&mut data, plain.string()?.to_owned()),
+            "data" => once(&mut data, body.as_text().slice_ref(plain.string()?)),
             "encoding" => once(&mut encoding, ChunkEncoding::from(plain.string()?)),
             "more" => once(&mut more, plain.boolean()?),
             _ => plain.value().map(drop),
@@ -92,7 +93,7 @@ impl ResultChunk {
     /// When the data is not what the encoding says, or the encoding is not known.
     pub fn decode(&self) -> Result<Vec<u8>, InvalidChunk> {
         match self.encoding {
-            ChunkEncoding::Utf8 => Ok(self.data.clone().into_bytes()),
+            ChunkEncoding::Utf8 => Ok(self.data.as_bytes().to_vec()),
             ChunkEncoding::Base64 => BASE64.decode(&self.data).map_err(|_| InvalidChunk),
             ChunkEncoding::Other(_) => Err(InvalidChunk),
         }
@@ -151,7 +152,7 @@ mod tests {
             };
             assert_eq!(read, json.decode::<ResultChunk>(), "{body}");
         }
-        assert!(ResultChunk::from_plain(good).is_some());
+        assert!(ResultChunk::from_plain(&Json::parse(good).unwrap()).is_some());
     }
 
     #[test]

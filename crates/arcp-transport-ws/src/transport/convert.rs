@@ -8,7 +8,13 @@ use bytestring::ByteString;
 use tokio_tungstenite::tungstenite::{
     Error, Message, Utf8Bytes,
     error::{CapacityError, ProtocolError},
-    protocol::{self, frame::coding},
+    protocol::{
+        self,
+        frame::{
+            Frame as WsFrame,
+            coding::{self, Data, OpCode},
+        },
+    },
 };
 
 /// What a control frame has left for a reason: 125 bytes less two of code.
@@ -20,8 +26,9 @@ pub(super) fn received_text(text: Utf8Bytes) -> Result<Frame, TransportError> {
     ByteString::try_from(Bytes::from(text)).map(Frame::Text).map_err(|_| TransportError::NotUtf8)
 }
 
-pub(super) fn sent_text(text: ByteString) -> Result<Message, TransportError> {
-    Utf8Bytes::try_from(text.into_bytes()).map(Message::Text).map_err(|_| TransportError::NotUtf8)
+/// As a frame of its own, since a message would be looked at once more.
+pub(super) fn sent_text(text: ByteString) -> Message {
+    Message::Frame(WsFrame::message(text.into_bytes(), OpCode::Data(Data::Text), true))
 }
 
 pub(super) fn received_close(close: Option<protocol::CloseFrame>) -> CloseFrame {

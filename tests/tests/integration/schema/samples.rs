@@ -421,7 +421,7 @@ fn events(dice: &mut Dice) -> Vec<Value> {
     let chunk = ResultChunk {
         result_id: ResultId::from_ulid(ulid(dice)),
         chunk_seq: dice.count(),
-        data: if encoding == ChunkEncoding::Base64 { to_base64(data.as_bytes()) } else { data },
+        data: if encoding == ChunkEncoding::Base64 { to_base64(data.as_bytes()).into() } else { data.into() },
         encoding,
         more: dice.flip(),
     };
