@@ -49,7 +49,7 @@ The baseline is the least that the same work can cost: programs on the same WebS
 | W5 | sends frames that are there already; on both sides each is parsed, borrowed |
 | W6 | W1 |
 | W7 | as many events as in W1, over as many connections |
-| W8 | codes as base64, ships and decodes the same pieces |
+| W8 | codes as base64 with the crate `base64`, ships and decodes the same pieces |
 
 ";
 

@@ -38,6 +38,11 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Failure;
+
+/// What agents say is made on one thread and forgotten on another, a million times a second.
+#[cfg(all(unix, feature = "jemalloc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 use crate::log::{LogFormat, Voice};
 use crate::settings::Settings;
 
