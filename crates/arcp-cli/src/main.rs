@@ -166,6 +166,10 @@ fn main() -> ExitCode {
     if let Err(failure) = begun.and_then(|()| command.settle(&settings)) {
         return failure.report(json);
     }
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    if let Command::Serve(serve) = &command {
+        threads.worker_threads(serve.threads());
+    }
     let run = async {
         match command {
             Command::Serve(serve) => serve::run(*serve).await,
@@ -183,7 +187,7 @@ fn main() -> ExitCode {
             Command::Man(man) => manual::man(&man, Arguments::command()),
         }
     };
-    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let outcome = match threads.enable_all().build() {
         Ok(runtime) => {
             let outcome = runtime.block_on(run);
             runtime.shutdown_background(); // whoever still waits for a line on stdin waits for nothing

@@ -110,6 +110,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     idempotency_window: u64,
 
+    /// Threads that serve connections and run agents; by default one for two processors, and four at most. One lock is behind all
+    /// sessions, so that more are soon in each other's way. Files, the store and what agents compute aside have threads of their own.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    threads: Option<u16>,
+
     /// Events kept for the resume of one session.
     #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = at_least_one)]
     buffer_events: usize,
@@ -166,6 +171,14 @@ pub(crate) struct Serve {
     /// How long an agent may ignore a cancellation before its task is aborted.
     #[arg(long, value_name = "SECS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     cancel_grace: u64,
+}
+
+impl Serve {
+    /// How many threads serve connections and run agents.
+    pub(crate) fn threads(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or((processors / 2).clamp(1, 4), usize::from)
+    }
 }
 
 pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {

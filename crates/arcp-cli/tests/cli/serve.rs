@@ -337,3 +337,19 @@ fn what_means_nothing_to_pipes_is_refused_beside_them() {
         assert!(stderr.contains("cannot be used with") && stderr.contains(option[0]), "{stderr}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn it_has_as_many_threads_as_it_is_told() {
+    let threads = |told: &str| {
+        let serving = serve(&["--threads", told]);
+        std::fs::read_dir(format!("/proc/{}/task", serving.child.id())).unwrap().count()
+    };
+    assert_eq!(threads("5"), threads("2") + 3);
+    for wrong in ["0", "1.5", "many", "100000"] {
+        let output =
+            arcp().args(["serve", "--fixtures", "--token", "a=b", "--threads", wrong]).output().unwrap();
+        exits(&output, 2);
+        assert!(text(&output.stderr).contains("--threads"), "{}", text(&output.stderr));
+    }
+}
