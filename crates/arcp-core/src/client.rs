@@ -246,8 +246,7 @@ impl Session {
 
     /// Whether a job is followed as somebody else's, or is about to be: some runtimes replay it before they answer.
     fn is_foreign(&self, job_id: &JobId) -> bool {
-        self.jobs.is_foreign(job_id)
-            || (!self.jobs.live.contains_key(job_id) && self.requests.subscribes_to(job_id))
+        self.jobs.is_foreign(job_id).unwrap_or_else(|| self.requests.subscribes_to(job_id))
     }
 
     fn handle_error(&mut self, now: Now, error: Error, job_id: Option<JobId>) {

@@ -40,10 +40,8 @@ pub(crate) enum Delivery {
 /// The receiving end of a job's queue.
 pub(crate) struct Inbox {
     receiver: mpsc::Receiver<Delivery>,
-    /// What was taken out of the queue with the one before.
-    at_hand: VecDeque<Delivery>,
-    /// Where that comes from; empty in between.
-    received: Vec<Delivery>,
+    /// What was taken out of the queue with the one before, the next one last.
+    at_hand: Vec<Delivery>,
     /// The place of the last event that the application has taken.
     taken: Arc<AtomicU64>,
     /// The jobs that it has delegated to.
@@ -63,10 +61,10 @@ impl Inbox {
 
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         if self.at_hand.is_empty() {
-            ready!(self.receiver.poll_recv_many(cx, &mut self.received, TAKE));
-            self.at_hand.extend(self.received.drain(..));
+            ready!(self.receiver.poll_recv_many(cx, &mut self.at_hand, TAKE));
+            self.at_hand.reverse();
         }
-        let next = self.at_hand.pop_front();
+        let next = self.at_hand.pop();
         if let Some(Delivery::Event { place: Some(place), .. }) = &next {
             self.taken.store(*place, Ordering::Release);
         }
@@ -142,8 +140,7 @@ impl Deliveries {
         let (announce, children) = watch::channel(Vec::new());
         let (inside, announce) = (Arc::clone(&taken), Arc::new(announce));
         let outbox = Outbox { request: None, sender, taken: inside, children: announce, delivered: 0 };
-        let (at_hand, received) = (VecDeque::new(), Vec::new());
-        (Followed(outbox), Inbox { receiver, at_hand, received, taken, children })
+        (Followed(outbox), Inbox { receiver, at_hand: Vec::new(), taken, children })
     }
 
     pub(super) fn follow(&mut self, job_id: JobId, request: RequestKey, followed: Followed) {
@@ -285,6 +282,10 @@ pub(super) struct Followed(Outbox);
 fn deliver(waiting: &mut Vec<Waiting>, queue: &mpsc::Sender<Delivery>, delivery: Delivery) {
     match waiting.iter_mut().find(|other| other.queue.same_channel(queue)) {
         Some(others) => others.deliveries.push_back(delivery),
-        None => waiting.push(Waiting { queue: queue.clone(), deliveries: VecDeque::from([delivery]) }),
+        None => {
+            let mut deliveries = VecDeque::with_capacity(TAKE);
+            deliveries.push_back(delivery);
+            waiting.push(Waiting { queue: queue.clone(), deliveries });
+        }
     }
 }

@@ -83,9 +83,9 @@ impl Jobs {
         self.early_bytes = 0;
     }
 
-    /// Whether a job is followed as somebody else's.
-    pub(super) fn is_foreign(&self, job_id: &JobId) -> bool {
-        self.live.get(job_id).is_some_and(|followed| !followed.own)
+    /// Whether a job is somebody else's, if it is followed.
+    pub(super) fn is_foreign(&self, job_id: &JobId) -> Option<bool> {
+        self.live.get(job_id).map(|followed| !followed.own)
     }
 
     /// Keeps what came too early, and forgets the oldest of it beyond the limits.
