@@ -14,6 +14,7 @@ mod drain;
 mod event;
 mod handshake;
 mod heartbeat;
+mod history;
 mod idempotency;
 mod input;
 mod job;

@@ -1,6 +1,7 @@
 //! [`Json`]: one JSON value as the text it came in, decoded when somebody asks.
 
 use std::fmt;
+use std::ops::Range;
 
 use bytestring::ByteString;
 use serde::de::{DeserializeOwned, Deserializer};
@@ -125,6 +126,48 @@ impl Json {
     }
 }
 
+/// Several values in one piece of memory, to be kept for long.
+#[derive(Clone)]
+pub struct JsonPack {
+    texts: Box<str>,
+    /// Where each ends.
+    ends: Box<[usize]>,
+}
+
+impl JsonPack {
+    /// Packs copies of values.
+    pub fn of<'a>(values: impl Iterator<Item = &'a Json> + Clone) -> Self {
+        let mut texts = String::with_capacity(values.clone().map(Json::len).sum());
+        let ends = values.map(|value| {
+            texts.push_str(value.as_str());
+            texts.len()
+        });
+        let ends = ends.collect();
+        Self { texts: texts.into(), ends }
+    }
+
+    /// A copy of the value at a place, in memory of its own.
+    pub fn get(&self, place: usize) -> Option<Json> {
+        self.range(place).and_then(|range| self.texts.get(range)).map(|text| Json::trusted(text.to_owned()))
+    }
+
+    /// The length of the text of the value at a place, in bytes.
+    pub fn len_of(&self, place: usize) -> Option<usize> {
+        self.range(place).map(|range| range.len())
+    }
+
+    fn range(&self, place: usize) -> Option<Range<usize>> {
+        let begin = if place == 0 { 0 } else { *self.ends.get(place - 1)? };
+        Some(begin..*self.ends.get(place)?)
+    }
+}
+
+impl fmt::Debug for JsonPack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JsonPack({} values, {} bytes)", self.ends.len(), self.texts.len())
+    }
+}
+
 impl Default for Json {
     fn default() -> Self {
         Self::null()
@@ -180,6 +223,19 @@ mod tests {
         assert_eq!(format!("{json:?}"), "Json(25 bytes)");
         assert_eq!(serde_json::to_string(&json).unwrap(), json.as_str());
         assert!(json.is_object() && !json.is_null());
+    }
+
+    #[test]
+    fn what_is_packed_comes_out_again_and_debug_hides_it() {
+        let values =
+            ["{\"a\":\"s3cret\"}", "null", "\"\u{fc}\"", "[1]"].map(|text| Json::parse(text).unwrap());
+        let pack = JsonPack::of(values.iter());
+        for (place, value) in values.iter().enumerate() {
+            assert_eq!((pack.get(place).as_ref(), pack.len_of(place)), (Some(value), Some(value.len())));
+        }
+        assert_eq!((pack.get(4), pack.len_of(4), pack.len_of(usize::MAX)), (None, None, None));
+        assert_eq!(format!("{pack:?}"), "JsonPack(4 values, 25 bytes)");
+        assert_eq!(JsonPack::of([].iter()).get(0), None);
     }
 
     #[test]

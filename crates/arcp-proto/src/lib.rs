@@ -66,7 +66,7 @@ pub use feature::{Feature, Features};
 pub use id::{
     CallId, CredentialId, DelegateId, InvalidId, JobId, MessageId, ResultId, SessionId, SubscriptionId,
 };
-pub use json::{EncodeError, Json};
+pub use json::{EncodeError, Json, JsonPack};
 pub use lease::{Lease, LeaseConstraints, namespace};
 pub use message::{Message, MessageType, Payload};
 pub use number::{InvalidNumber, Number};

@@ -9,8 +9,9 @@ use arcp_proto::{
     TraceContext,
 };
 
+use super::history::History;
 use super::lend::Allowance;
-use super::log::{Cost, Draft, Entry, JobHead, JobLog};
+use super::log::{Cost, Draft, Entry, JobHead};
 use super::result::ResultStream;
 use super::timers::Timer;
 use super::{
@@ -61,7 +62,7 @@ pub(super) struct Job {
     /// The batch that has what was last written of it.
     pub(super) position: u64,
     /// What is kept of what it has said.
-    pub(super) log: JobLog,
+    pub(super) log: History,
     /// The result that its agent streams, if it does.
     pub(super) result: Option<ResultStream>,
     /// How it has ended.
@@ -175,7 +176,7 @@ impl Job {
             stopping: None,
             next_index: 0,
             position: 0,
-            log: JobLog::default(),
+            log: History::default(),
             result: None,
             ended: None,
             terminal: None,

@@ -1,6 +1,5 @@
 //! What a job says: messages encoded once, numbered by each session that follows the job.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arcp_proto::event::{BUDGET_REMAINING, Event, EventKind, Metric, ResultChunk};
@@ -162,86 +161,5 @@ impl JobHead {
         if let Some(context) = self.trace_context.as_ref().and_then(|context| Json::encode(context).ok()) {
             extensions.insert(Extensions::TRACE_CONTEXT, context);
         }
-    }
-}
-
-/// What is kept of a job's log for those who subscribe later.
-#[derive(Debug, Default)]
-pub(super) struct JobLog {
-    kept: VecDeque<Kept>,
-    bytes: usize,
-    last_owner_seq: u64,
-    /// The number of the last entry that is no longer kept; 0 for none.
-    forgotten: u64,
-}
-
-#[derive(Debug)]
-struct Kept {
-    entry: Arc<Entry>,
-    /// The number that its submitter's session had come to with it.
-    owner_seq: u64,
-}
-
-impl JobLog {
-    pub(super) fn push(&mut self, entry: Arc<Entry>, owner_seq: u64) {
-        self.last_owner_seq = owner_seq;
-        self.bytes += entry.payload.len();
-        self.kept.push_back(Kept { entry, owner_seq });
-    }
-
-    /// The number of the last entry in the submitter's count; 0 before the first.
-    pub(super) fn last_owner_seq(&self) -> u64 {
-        self.last_owner_seq
-    }
-
-    /// A log whose beginning is no longer kept.
-    pub(super) fn beginning_after(owner_seq: u64) -> Self {
-        Self { last_owner_seq: owner_seq, forgotten: owner_seq, ..Self::default() }
-    }
-
-    /// The place of the first entry that is kept, and the number that its submitter's session had come to before it.
-    pub(super) fn beginning(&self) -> Option<(u64, u64)> {
-        self.kept.front().map(|kept| (kept.entry.index, self.forgotten))
-    }
-
-    /// What is kept of the entries after a number of the submitter's count.
-    pub(super) fn after(&self, owner_seq: u64) -> impl Iterator<Item = &Arc<Entry>> {
-        let start = self.kept.partition_point(|kept| kept.owner_seq <= owner_seq);
-        self.kept.range(start..).map(|kept| &kept.entry)
-    }
-
-    /// The entry at a place, or the first that is kept after it.
-    pub(super) fn at_or_after(&self, index: u64) -> Option<&Arc<Entry>> {
-        let first = self.kept.front()?.entry.index;
-        let offset = usize::try_from(index.saturating_sub(first)).ok()?;
-        self.kept.get(offset).map(|kept| &kept.entry)
-    }
-
-    /// Whether entries after a number of the submitter's count are no longer kept.
-    pub(super) fn has_forgotten_after(&self, owner_seq: u64) -> bool {
-        owner_seq < self.forgotten
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.kept.len()
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Forgets the oldest entry and returns its size.
-    pub(super) fn forget_first(&mut self) -> Option<usize> {
-        let kept = self.kept.pop_front()?;
-        self.forgotten = kept.owner_seq;
-        self.bytes -= kept.entry.payload.len();
-        Some(kept.entry.payload.len())
-    }
-
-    /// Forgets everything and returns its size.
-    pub(super) fn clear(&mut self) -> usize {
-        self.forgotten = self.kept.back().map_or(self.forgotten, |last| last.owner_seq);
-        self.kept = VecDeque::new();
-        std::mem::take(&mut self.bytes)
     }
 }

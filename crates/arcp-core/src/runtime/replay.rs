@@ -107,14 +107,14 @@ impl Runtime {
 impl Job {
     /// The entry at a place of the log, or the first that is kept after it. The terminal message is always kept.
     fn next_of(&self, index: u64) -> Option<Arc<Entry>> {
-        let kept = self.log.at_or_after(index).cloned();
+        let kept = self.log.at_or_after(index);
         kept.or_else(|| self.terminal.clone().filter(|terminal| terminal.index >= index))
     }
 
     /// Where a reader begins who asks for what comes after a number of the submitter's count, and whether some of that is
     /// no longer kept.
     pub(super) fn place_after(&self, owner_seq: u64) -> (u64, bool) {
-        let first = self.log.after(owner_seq).next().map(|entry| entry.index);
+        let first = self.log.place_after(owner_seq);
         let index =
             first.or(self.terminal.as_ref().map(|terminal| terminal.index)).unwrap_or(self.next_index);
         (index, index > 0 && self.log.has_forgotten_after(owner_seq))

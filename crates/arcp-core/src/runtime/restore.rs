@@ -7,10 +7,11 @@ use std::time::Duration;
 use arcp_proto::job::FinalStatus;
 use arcp_proto::{AgentRef, Credential, ErrorCode, ErrorPayload, JobId, SessionId, Timestamp};
 
+use super::history::History;
 use super::idempotency::Claim;
 use super::job::{Follower, Job, Stopping};
 use super::lend::Allowance;
-use super::log::{Entry, JobHead, JobLog};
+use super::log::{Entry, JobHead};
 use super::recovered::{Recovered, RecoveredJob, RecoveredSession};
 use super::replay::missed;
 use super::resume::OLD_TOKEN_LIFE;
@@ -227,7 +228,7 @@ impl Runtime {
             job.stopping = Some(Stopping { cause, reason });
         }
         job.next_index = entries.last().map_or(kept_from, |last| last.entry.index + 1);
-        job.log = JobLog::beginning_after(forgotten_seq);
+        job.log = History::beginning_after(forgotten_seq);
         for Logged { entry, owner_seq } in entries {
             if entry.index >= kept_from {
                 self.history_bytes += entry.payload.len();

@@ -285,9 +285,7 @@ impl Session {
     pub(super) fn acknowledge(&mut self, last_processed_seq: u64, threshold: u64) {
         let processed = last_processed_seq.min(self.view.sent);
         self.acknowledged = self.acknowledged.max(processed);
-        while self.view.first <= processed && !self.view.entries.is_empty() {
-            self.view.forget_first();
-        }
+        self.view.forget_up_to(processed);
         if self.lag() < threshold {
             self.told_lag = 0;
         }
@@ -378,7 +376,24 @@ pub(super) enum Next {
     Nothing,
 }
 
+/// Entries that are forgotten at a time.
+const FORGOTTEN_TOGETHER: usize = 64;
+
 impl View {
+    /// Forgets what has been sent and processed.
+    fn forget_up_to(&mut self, processed: u64) {
+        let known = (processed + 1).saturating_sub(self.first);
+        let mut rest = usize::try_from(known).unwrap_or(usize::MAX).min(self.entries.len());
+        while rest > 0 {
+            // Their sizes are read before any is let go of: what is in no cache then comes for many at once.
+            let some = rest.min(FORGOTTEN_TOGETHER);
+            self.bytes -= self.entries.range(..some).map(|entry| entry.payload.len()).sum::<usize>();
+            self.entries.drain(..some);
+            self.first += some as u64;
+            rest -= some;
+        }
+    }
+
     fn forget_first(&mut self) {
         if let Some(entry) = self.entries.pop_front() {
             self.bytes -= entry.payload.len();
