@@ -271,8 +271,9 @@ mod tests {
             job: Arc::clone(job),
             index,
             message_type: if is_end { MessageType::JobResult } else { MessageType::JobEvent },
-            kind: (!is_end).then(|| EventKind::from(if index % 3 == 0 { "x-vendor.a" } else { "log" })),
-            feature: (index % 5 == 0).then_some(Feature::Progress),
+            kind: (!is_end)
+                .then(|| EventKind::from(if index.is_multiple_of(3) { "x-vendor.a" } else { "log" })),
+            feature: index.is_multiple_of(5).then_some(Feature::Progress),
             ts: Timestamp::from_millis(index as i64 * 7),
             payload: Json::parse(text).unwrap(),
             plain: None,
