@@ -17,17 +17,26 @@ const HELD_OPEN: Duration = Duration::from_millis(500);
 pub(super) struct Leash {
     /// Nothing is ever sent.
     hold: Option<oneshot::Sender<Infallible>>,
-    /// Cancelled when the child has been reaped, and what it wrote to its stderr is logged.
-    reaped: oneshot::Receiver<Infallible>,
+    /// Cancelled when the child has been reaped, and what it wrote to its stderr is logged: one for each half of a link, which may be
+    /// polled by different tasks.
+    reaped: [oneshot::Receiver<Infallible>; 2],
+}
+
+/// A half of a link.
+#[derive(Clone, Copy)]
+pub(super) enum Half {
+    Reading,
+    Writing,
 }
 
 impl Leash {
     /// Leaves a task behind that waits for the end of the child, and then for that of its `stderr`.
     pub(super) fn new(child: Child, pid: u32, stderr: JoinHandle<()>) -> Self {
         let (hold, held) = oneshot::channel();
-        let (alive, reaped) = oneshot::channel();
-        tokio::spawn(watch(child, pid, stderr, held, alive));
-        Self { hold: Some(hold), reaped }
+        let (reads, reader) = oneshot::channel();
+        let (writes, writer) = oneshot::channel();
+        tokio::spawn(watch(child, pid, stderr, held, [reads, writes]));
+        Self { hold: Some(hold), reaped: [reader, writer] }
     }
 
     /// Whether the child has not been told to die.
@@ -41,8 +50,13 @@ impl Leash {
     }
 
     /// Waits until the child has exited, has been reaped, and what it wrote to its stderr is logged.
-    pub(super) fn poll_reaped(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.reaped).poll(cx).map(|_| ())
+    pub(super) fn poll_reaped(&mut self, half: Half, cx: &mut Context<'_>) -> Poll<()> {
+        let [reader, writer] = &mut self.reaped;
+        let reaped = match half {
+            Half::Reading => reader,
+            Half::Writing => writer,
+        };
+        Pin::new(reaped).poll(cx).map(|_| ())
     }
 }
 
@@ -51,7 +65,7 @@ async fn watch(
     pid: u32,
     stderr: JoinHandle<()>,
     held: oneshot::Receiver<Infallible>,
-    _alive: oneshot::Sender<Infallible>,
+    _alive: [oneshot::Sender<Infallible>; 2],
 ) {
     let exited = tokio::select! {
         exited = child.wait() => exited,

@@ -14,7 +14,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::life::Leash;
+use super::life::{Half, Leash};
 use crate::StdioTransport;
 
 /// How long the end of the pipes is kept back while the child has not exited.
@@ -30,13 +30,33 @@ pub(super) struct ChildLink {
     /// What ended reading or writing, while it is kept back.
     last: Option<Option<Result<Frame, TransportError>>>,
     failed: Option<TransportError>,
-    are_words_logged: bool,
-    /// When what is kept back is told whatever the child does.
-    patience: Option<Pin<Box<Sleep>>>,
+    reading: LastWords,
+    writing: LastWords,
     /// When the child is killed; since closing began.
     deadline: Option<Pin<Box<Sleep>>>,
     /// How closing the pipes ended.
     closed: Option<Result<(), TransportError>>,
+}
+
+/// Waits until the last words of the child are in the log: whoever learns that the link has ended may exit, and they say why it has.
+#[derive(Default)]
+struct LastWords {
+    are_logged: bool,
+    /// When it is told whatever the child does.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl LastWords {
+    fn poll(&mut self, leash: &mut Leash, half: Half, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.are_logged {
+            let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(LAST_WORDS)));
+            if leash.poll_reaped(half, cx).is_pending() {
+                ready!(patience.as_mut().poll(cx));
+            }
+            self.are_logged = true;
+        }
+        Poll::Ready(())
+    }
 }
 
 impl ChildLink {
@@ -47,24 +67,11 @@ impl ChildLink {
             grace,
             last: None,
             failed: None,
-            are_words_logged: false,
-            patience: None,
+            reading: LastWords::default(),
+            writing: LastWords::default(),
             deadline: None,
             closed: None,
         }
-    }
-
-    /// Waits until the last words of the child are in the log: whoever learns that the link has ended may
-    /// exit, and they say why it has.
-    fn poll_last_words(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.are_words_logged {
-            let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(LAST_WORDS)));
-            if self.leash.poll_reaped(cx).is_pending() {
-                ready!(patience.as_mut().poll(cx));
-            }
-            self.are_words_logged = true;
-        }
-        Poll::Ready(())
     }
 
     fn poll_sink(
@@ -78,7 +85,7 @@ impl ChildLink {
                 Err(error) => self.failed = Some(error),
             }
         }
-        ready!(self.poll_last_words(cx));
+        ready!(self.writing.poll(&mut self.leash, Half::Writing, cx));
         Poll::Ready(Err(self.failed.take().unwrap_or(TransportError::Closed)))
     }
 }
@@ -94,7 +101,7 @@ impl Stream for ChildLink {
                 last => this.last = Some(last),
             }
         }
-        ready!(this.poll_last_words(cx));
+        ready!(this.reading.poll(&mut this.leash, Half::Reading, cx));
         Poll::Ready(this.last.take().flatten())
     }
 }
@@ -127,7 +134,7 @@ impl Sink<Frame> for ChildLink {
             tracing::debug!(target: "arcp::child", grace = ?this.grace, "child does not exit, it is killed");
             this.leash.kill();
         }
-        ready!(this.leash.poll_reaped(cx));
+        ready!(this.leash.poll_reaped(Half::Writing, cx));
         Poll::Ready(this.closed.replace(Ok(())).unwrap_or(Ok(())))
     }
 }

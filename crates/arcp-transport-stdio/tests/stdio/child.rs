@@ -225,6 +225,16 @@ async fn writing_to_a_child_fails_after_its_last_words() {
     assert!(lines.last().is_some_and(|line| line.contains("exit status: 2")));
 }
 
+#[tokio::test]
+async fn both_halves_of_a_link_end_with_its_child() {
+    let link = sh("exec <&- >&-; seq 20000 >&2; exit 2").with_grace(LONG).connect().await.unwrap();
+    let (mut sink, mut stream) = link.split();
+    let reading = tokio::spawn(async move { while stream.next().await.is_some() {} });
+    let writing = tokio::spawn(async move { while sink.send(numbered(0)).await.is_ok() {} });
+    reading.await.unwrap();
+    writing.await.unwrap();
+}
+
 /// The clock is paused: it jumps to the end of the patience as soon as nothing else can happen.
 #[tokio::test(start_paused = true)]
 async fn a_child_that_only_ends_its_output_ends_the_link_a_little_later() {
