@@ -281,7 +281,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_interrupt_comes_to_what_a_shell_has_started() {
-        let mut shell = shell("trap 'exit 7' INT; echo started >&3; sleep 1000").await;
+        // Whoever says that it has started does not fork any more, so that the interrupt is not for one that is yet to be.
+        let mut shell = shell("trap 'exit 7' INT; sh -c 'echo started >&3; exec sleep 1000'").await;
         shell.program.interrupt().unwrap();
         let ended = within(shell.program.ended(Instant::now() + PATIENCE)).await.unwrap();
         assert_eq!(ended["code"], 7);
